@@ -1,0 +1,297 @@
+"""What was observed: small immutable values, told to whoever listens.
+
+Every event carries the media ``position`` that it speaks of: samples on the capture clock for what the
+user did, on the playout clock for what the agent did (each event says which).  ``time`` is
+``trio.current_time()`` when it was told; the runtime fills it in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+__all__ = [
+    "AgentState",
+    "AgentStateChanged",
+    "Dtmf",
+    "Ducked",
+    "Event",
+    "Failure",
+    "FalseInterruption",
+    "Interrupted",
+    "LinkDropped",
+    "MessageReceived",
+    "Paused",
+    "PlayoutSlipped",
+    "ReplyAudible",
+    "ReplyCommitted",
+    "ReplyEnded",
+    "ReplyOpened",
+    "ReplyRetracted",
+    "Resumed",
+    "SessionEnding",
+    "SessionStarted",
+    "SourceEnded",
+    "SpeechStarted",
+    "SpeechStopped",
+    "TaskStuck",
+    "Transcript",
+    "TranscriptWord",
+    "TurnEnded",
+    "TurnStarted",
+    "UserAway",
+    "UserState",
+    "UserStateChanged",
+]
+
+AgentState: TypeAlias = Literal["idle", "listening", "thinking", "speaking"]
+"""What the agent is doing."""
+UserState: TypeAlias = Literal["listening", "speaking", "away"]
+"""What the user is doing."""
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """The root of every event."""
+
+    position: int | None = None
+    """Where in the media, in samples; None where no media is meant."""
+    time: float | None = None
+    """``trio.current_time()`` when it was told, in seconds; filled in by ``emit``."""
+
+
+# --- the session -------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SessionStarted(Event):
+    """The session is open."""
+
+    session: str
+
+
+@attrs.frozen(kw_only=True)
+class SessionEnding(Event):
+    """``end()`` or ``cancel()`` was called, or the session is ending by itself."""
+
+    reason: str
+    drain_by: float | None
+    """When what is not yet played will be cut; None when it was cancelled."""
+
+
+@attrs.frozen(kw_only=True)
+class SourceEnded(Event):
+    """The peer will send no more audio (a file's end, a push-to-talk release)."""
+
+
+@attrs.frozen(kw_only=True)
+class Failure(Event):
+    """Something failed.  One failure is told once."""
+
+    where: str
+    error: BaseException
+
+
+@attrs.frozen(kw_only=True)
+class TaskStuck(Event):
+    """A task did not end by its deadline; names it and the line it waits at."""
+
+    task: str
+    where: str
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class LinkDropped(Event):
+    """A link whose policy is ``drop_oldest`` dropped items since the last such event."""
+
+    link: str
+    items: int
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class MessageReceived(Event):
+    """The peer's application sent a message."""
+
+    data: Any
+
+
+@attrs.frozen(kw_only=True)
+class Dtmf(Event):
+    """The peer pressed a key."""
+
+    digit: str
+
+
+# --- the user (positions on the capture clock) ---------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SpeechStarted(Event):
+    """Voice began; ``position`` is its first sample, which lies before the decision."""
+
+
+@attrs.frozen(kw_only=True)
+class SpeechStopped(Event):
+    """Voice ended; ``position`` is just past its last voiced sample."""
+
+    start: int
+    """Where this speech began."""
+
+
+@attrs.frozen
+class TranscriptWord:
+    """One word of a transcript with its place on the capture clock, in samples."""
+
+    text: str
+    start: int
+    end: int
+
+
+@attrs.frozen(kw_only=True)
+class Transcript(Event):
+    """Text that was heard; ``position`` is just past the audio that it covers."""
+
+    text: str
+    final: bool
+    start: int
+    """The first sample of the audio that it covers."""
+    words: tuple[TranscriptWord, ...] = ()
+    decode_s: float | None = None
+    """From the end of the segment to the text, in seconds, where it was measured."""
+
+
+@attrs.frozen(kw_only=True)
+class TurnStarted(Event):
+    """The user took the turn."""
+
+
+@attrs.frozen(kw_only=True)
+class TurnEnded(Event):
+    """The user's turn is over; ``position`` is just past its last voiced sample."""
+
+    text: str
+    waited_s: float
+    """From the last voiced sample to this decision, in seconds."""
+    stt_s: float | None = None
+    """From the end of the last segment to its text, in seconds."""
+
+
+@attrs.frozen(kw_only=True)
+class UserStateChanged(Event):
+    """What the user is doing changed."""
+
+    old: UserState
+    new: UserState
+
+
+@attrs.frozen(kw_only=True)
+class UserAway(Event):
+    """Nobody has spoken for a while; ``count`` tells how often in a row."""
+
+    count: int
+
+
+# --- the agent (positions on the playout clock) --------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class AgentStateChanged(Event):
+    """What the agent is doing changed."""
+
+    old: AgentState
+    new: AgentState
+
+
+@attrs.frozen(kw_only=True)
+class ReplyOpened(Event):
+    """A reply began to be made; nothing of it may be heard until it is committed."""
+
+    reply: str
+    source: Literal["turn", "greeting", "say", "idle", "tool"]
+    user_text: str
+
+
+@attrs.frozen(kw_only=True)
+class ReplyCommitted(Event):
+    """The reply may be heard."""
+
+    reply: str
+
+
+@attrs.frozen(kw_only=True)
+class ReplyAudible(Event):
+    """The reply's first sample was given to the transport; ``position`` is its place."""
+
+    reply: str
+
+
+@attrs.frozen(kw_only=True)
+class ReplyRetracted(Event):
+    """The user went on speaking before any of the reply was heard: it never happened."""
+
+    reply: str
+
+
+@attrs.frozen(kw_only=True)
+class ReplyEnded(Event):
+    """The reply is over.
+
+    ``heard`` is a prefix of ``text``: what the user's ear has had.
+    """
+
+    reply: str
+    source: Literal["turn", "greeting", "say", "idle", "tool"]
+    text: str
+    heard: str
+    how: Literal["played", "interrupted", "failed", "cut"]
+    heard_quality: Literal["exact", "estimated"]
+    words: tuple[tuple[str, int, int], ...] = ()
+    """The words that were played, each with its first and last sample on the playout clock."""
+
+
+@attrs.frozen(kw_only=True)
+class Ducked(Event):
+    """The user's voice made the reply quieter."""
+
+    reply: str
+
+
+@attrs.frozen(kw_only=True)
+class Paused(Event):
+    """The user's voice stopped the reply for now; it can still resume."""
+
+    reply: str
+
+
+@attrs.frozen(kw_only=True)
+class Resumed(Event):
+    """The reply goes on from where it was heard."""
+
+    reply: str
+
+
+@attrs.frozen(kw_only=True)
+class FalseInterruption(Event):
+    """What ducked or paused the reply was not an interruption."""
+
+    reply: str
+    because: Literal["timeout", "no words", "backchannel", "ending"]
+
+
+@attrs.frozen(kw_only=True)
+class Interrupted(Event):
+    """The user took the turn from the reply; ``position`` is where the reply's last sample lies."""
+
+    reply: str
+    because: Literal["words", "sustained voice", "request"]
+
+
+@attrs.frozen(kw_only=True)
+class PlayoutSlipped(Event):
+    """The playout woke too late to catch up, and moved its clock."""
+
+    late_s: float
+    slipped_s: float

@@ -1,0 +1,168 @@
+"""How a session reaches its peer: the seam that every transport fits.
+
+A transport is run once, by its session, in the session's outer nursery.  It reads the peer and gives what
+it reads to the *inbound* side; it takes operations from the *outbox*, one at a time, and writes them.
+It never waits on a consumer of its reading, and it is the only one that writes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, TypeAlias
+
+import attrs
+
+from voicetrio.events import Event
+from voicetrio.frames import AudioFrame
+
+__all__ = [
+    "Clear",
+    "HangUp",
+    "Inbound",
+    "Mark",
+    "Operation",
+    "OutboxReader",
+    "SendAudio",
+    "SendDtmf",
+    "SendMessage",
+    "Traits",
+    "Transport",
+]
+
+
+@attrs.frozen(kw_only=True)
+class Traits:
+    """What a peer can do, as its transport declares it."""
+
+    input_rate: int = 16000
+    """Hertz of the mono audio that comes in: the capture clock."""
+    output_rate: int = 24000
+    """Hertz of the mono audio that goes out: the playout clock."""
+    lead_s: float = 0.06
+    """How far ahead of the peer's ear the playout writes, in seconds."""
+    can_clear: bool = True
+    """The peer can drop what it has not played yet."""
+    can_pause: bool = False
+    """The peer can hold what it has not played yet."""
+    confirms: bool = False
+    """The peer tells what it has played, so that *heard* is exact."""
+    latency_s: float = 0.0
+    """Estimate of the way to the peer's ear beyond the lead, in seconds."""
+    echo: Literal["none", "peer_cancels", "open"] = "peer_cancels"
+    """Whether the agent's voice can come back in the peer's microphone."""
+    live: bool = True
+    """Audio comes at the pace of a clock; a file that is read as fast as possible is not live."""
+
+
+# --- operations: what goes out, in order -----------------------------------------------------------
+
+
+@attrs.frozen
+class SendAudio:
+    """One tick's audio; ``frame.position`` lies on the playout clock."""
+
+    frame: AudioFrame
+
+
+@attrs.frozen
+class Mark:
+    """Ask the peer to confirm when it has played up to ``position``."""
+
+    epoch: int
+    position: int
+
+
+@attrs.frozen
+class Clear:
+    """The peer shall drop what it has not played; what comes next starts at ``position``."""
+
+    epoch: int
+    """Counts clears: a confirmation with an older epoch never counts."""
+    position: int
+
+
+@attrs.frozen
+class SendDtmf:
+    """Send a key's tone."""
+
+    digit: str
+
+
+@attrs.frozen
+class SendMessage:
+    """Send an application's message, or one of the session's own events: anything that JSON can carry."""
+
+    data: Any
+
+
+@attrs.frozen
+class HangUp:
+    """Say goodbye, then return from ``run``.  Always the last operation."""
+
+    code: int = 1000
+    reason: str = ""
+
+
+Operation: TypeAlias = SendAudio | Mark | Clear | SendDtmf | SendMessage | HangUp
+"""What an outbox can hold."""
+
+
+class OutboxReader(Protocol):
+    """The transport's end of the outbox."""
+
+    async def next(self) -> Operation:
+        """Wait for the next operation to write.
+
+        Once the session was cancelled nothing is given any more: the call waits to be cancelled.
+        Between its return and the write there must be no other checkpoint.
+        """
+        ...
+
+    def written(self, operation: Operation) -> None:
+        """Tell that ``operation`` was handed to the network (or the file) completely."""
+        ...
+
+
+class Inbound(Protocol):
+    """Where a transport puts what it reads."""
+
+    async def send(self, frame: AudioFrame) -> None:
+        """Give audio, and wait for room: only for a source that is not live."""
+        ...
+
+    def send_nowait(self, frame: AudioFrame) -> None:
+        """Give audio of a live source.  Never blocks: when the session lags, the oldest is dropped and counted."""
+        ...
+
+    def confirm(self, epoch: int, position: int) -> None:
+        """The peer has played up to ``position`` (playout clock); ignored if ``epoch`` is not the current one."""
+        ...
+
+    def tell(self, event: Event) -> None:
+        """The peer pressed a key (Dtmf), or sent a message (MessageReceived)."""
+        ...
+
+    def source_ended(self) -> None:
+        """The peer will send no more audio; the session begins to end."""
+        ...
+
+
+class Transport(Protocol):
+    """A way to one peer, used by one session, once."""
+
+    @property
+    def name(self) -> str:
+        """The peer's name, for logs."""
+        ...
+
+    @property
+    def traits(self) -> Traits:
+        """What the peer can do; final when the session opens."""
+        ...
+
+    async def run(self, inbound: Inbound, outbox: OutboxReader) -> None:
+        """Read and write until the outbox says HangUp, then return.
+
+        Raises PeerGone when the peer leaves first.  When cancelled, it says goodbye without
+        awaiting the answer, in ``cleanup()``'s scope, and lets go of what it opened.
+        """
+        ...

@@ -1,0 +1,62 @@
+"""The interface to a recogniser of speech.
+
+A recogniser is a stage: audio and the boundaries of speech come in, transcripts go out.  One that
+streams sends interim transcripts and uses a boundary to ask for the final one; one that does not
+collects a segment between two boundaries and decodes it (``voicetrio.services.segments`` does that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
+
+import attrs
+import trio
+
+from voicetrio.events import Transcript
+from voicetrio.frames import AudioFrame
+
+__all__ = ["STT", "SpeechBoundary", "SttFactory", "SttInput"]
+
+
+@attrs.frozen
+class SpeechBoundary:
+    """The VAD's word that speech started or stopped at ``position`` (capture clock, samples).
+
+    A ``start`` comes after audio that already holds the beginning of the speech: a recogniser keeps
+    its own pre-roll.  Every ``stop`` is answered by exactly one final transcript, empty if nothing
+    was understood, whose ``position`` is the boundary's; that is how a wait for words can end.
+    """
+
+    kind: Literal["start", "stop"]
+    position: int
+
+
+SttInput: TypeAlias = AudioFrame | SpeechBoundary
+"""What a recogniser is given."""
+
+
+class STT(Protocol):
+    """Turns speech into text; one instance serves one session."""
+
+    @property
+    def rate(self) -> int:
+        """Hertz of the mono audio that ``listen`` expects; positions stay on the capture clock's rate.
+
+        The frames given have this rate, and positions counted at this rate.
+        """
+        ...
+
+    async def listen(
+        self, inlet: trio.abc.ReceiveChannel[SttInput], outlet: trio.abc.SendChannel[Transcript]
+    ) -> None:
+        """Recognise until ``inlet`` ends; then finish what was begun, and return.
+
+        Transcripts carry positions at ``rate``.  Raises ServiceError when it cannot go on.
+        Cancelling loses what was not yet sent.
+        """
+        ...
+
+
+SttFactory: TypeAlias = Callable[[], STT]
+"""Makes the recogniser of one session."""
