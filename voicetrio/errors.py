@@ -6,6 +6,7 @@
      ├─ MissingExtra            an optional package is not installed; says which extra brings it
      ├─ ConfigError             an argument, a file or a setting is wrong (yours to mend)
      ├─ AudioError              audio that cannot be read, or a format that is not supported
+     ├─ CodecMisuse             an encoder or decoder was shared, used after its end, or called twice
      ├─ StageInUse              a stage with state was given to a second pipeline, or run twice
      ├─ LinkError
      │   ├─ LinkStopped         the receiver is gone: stop sending      (a trio.BrokenResourceError)
@@ -34,6 +35,7 @@ import trio
 
 __all__ = [
     "AudioError",
+    "CodecMisuse",
     "ConfigError",
     "LinkBroken",
     "LinkError",
@@ -73,6 +75,19 @@ class ConfigError(VoicetrioError, ValueError):
 
 class AudioError(VoicetrioError, ValueError):
     """Audio that cannot be read, or a format that is not supported."""
+
+
+class CodecMisuse(VoicetrioError):
+    """An encoder or decoder was shared, used after its end, or called twice at once.
+
+    The call was refused before it reached the codec's library, which would have crashed or mixed the
+    audio of two users.
+    """
+
+    def __init__(self, codec: str, why: str) -> None:
+        self.codec = codec
+        self.why = why
+        super().__init__(f"{codec} {why}")
 
 
 class StageInUse(VoicetrioError):
