@@ -69,20 +69,25 @@ class Outbox:
         self._full_since: float | None = None
         self._reader: trio.lowlevel.Task | None = None
         self._in_hand: Operation | None = None
+        self._in_hand_since: float | None = None
         self._idle: trio.Event | None = None
         self.on_written: Callable[[Operation], None] = _ignore
 
     # --- the runtime's end ---
 
-    def offer(self, frame: AudioFrame) -> bool:
-        """Queue one tick's audio; return False if there is no room, or the gate is shut."""
-        if not self._gate.is_open:
-            return False
-        if self._queued_s + frame.duration_s > self._max_s + 1e-9 or len(self._ordered) >= self._max_items:
+    def has_room(self, duration_s: float) -> bool:
+        """Tell whether audio of ``duration_s`` seconds would be taken now."""
+        if self._queued_s + duration_s > self._max_s + 1e-9 or len(self._ordered) >= self._max_items:
             if self._full_since is None:
                 self._full_since = trio.current_time()
             return False
         self._full_since = None
+        return True
+
+    def offer(self, frame: AudioFrame) -> bool:
+        """Queue one tick's audio; return False if there is no room, or the gate is shut."""
+        if not self._gate.is_open or not self.has_room(frame.duration_s):
+            return False
         self._queued_s += frame.duration_s
         self._peak_s = max(self._peak_s, self._queued_s)
         self._ordered.append(SendAudio(frame))
@@ -133,9 +138,10 @@ class Outbox:
             await self._idle.wait()
 
     @property
-    def full_since(self) -> float | None:
-        """When it became full, while it is; seconds of ``trio.current_time()``."""
-        return self._full_since
+    def stuck_since(self) -> float | None:
+        """When it became full, or since when one write is under way; None if neither is."""
+        times = [time for time in (self._full_since, self._in_hand_since) if time is not None]
+        return min(times) if times else None
 
     def statistics(self) -> OutboxStatistics:
         """Return the counts so far."""
@@ -166,12 +172,14 @@ class Outbox:
                 self._queued_s = max(0.0, self._queued_s - operation.frame.duration_s)
                 self._full_since = None
         self._in_hand = operation
+        self._in_hand_since = trio.current_time()
         return operation
 
     def written(self, operation: Operation) -> None:
         """Count ``operation`` as handed to the network."""
         self._written += 1
         self._in_hand = None
+        self._in_hand_since = None
         self.on_written(operation)
         if self._idle is not None and not (self._ordered or self._urgent):
             self._idle.set()

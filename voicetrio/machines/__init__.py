@@ -1,0 +1,1 @@
+"""State machines without I/O: events in, actions out.  Nothing here imports trio."""

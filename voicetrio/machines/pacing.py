@@ -1,0 +1,90 @@
+"""When the playout's frames are due, and when the peer's ear has them.
+
+The rules:
+
+1. The sample at position ``p`` is due at ``t0 + p / rate``: an absolute deadline, so that no error adds up.
+2. The peer buffers ``lead_s`` before it begins to play, so what is due at ``t`` is heard at
+   ``t + lead_s - frame_s + latency_s``.
+3. After a delay of at most the lead the playout catches up: it owes frames, and sends them at once.
+4. After a longer delay the peer has run dry.  The playout sends one lead's worth, moves ``t0``, and counts
+   the slip.  Speech is delayed by it, never lost.
+5. When the peer's buffer was emptied on purpose (a clear), or nothing was sent for a while, the playout
+   begins as after a delay: with one lead's worth at once.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+__all__ = ["Pacer"]
+
+
+@final
+class Pacer:
+    """The playout's clock.
+
+    Args:
+        rate: samples a second.
+        frame: samples a tick.
+        lead_s: how far ahead of the ear the peer lets us write, in seconds.
+        latency_s: the way to the ear beyond the lead, in seconds.
+    """
+
+    def __init__(self, rate: int, frame: int, *, lead_s: float, latency_s: float = 0.0) -> None:
+        self._rate = rate
+        self._frame = frame
+        self._frame_s = frame / rate
+        self._lead_s = max(lead_s, self._frame_s)
+        self._ear_delay_s = self._lead_s - self._frame_s + latency_s
+        self._anchor_position = 0
+        self._anchor_time = 0.0
+        self.position = 0
+        """The first sample of the next frame."""
+        self.slipped_s = 0.0
+        """How far ``t0`` was moved because of delays, in all."""
+        self.slips = 0
+
+    def start(self, now: float) -> None:
+        """Let the next frame be due now; nothing is owed."""
+        self._anchor(now)
+
+    def refill(self, now: float) -> None:
+        """The peer's buffer is empty: owe it one lead's worth of frames now (rule 5)."""
+        self._anchor(now - (self._lead_s - self._frame_s))
+
+    @property
+    def due(self) -> float:
+        """When the next frame is due."""
+        return self._anchor_time + (self.position - self._anchor_position) / self._rate
+
+    def advance(self) -> None:
+        """The frame at ``position`` was made."""
+        self.position += self._frame
+
+    def rewind(self, position: int) -> None:
+        """Samples from ``position`` on were taken back before they were written."""
+        self.position = position
+
+    def settle(self, now: float) -> float:
+        """Look at the clock before making frames; return the seconds that were slipped, usually 0."""
+        behind_s = now - self.due
+        if behind_s <= self._lead_s + 1e-9:
+            return 0.0
+        slip_s = behind_s - (self._lead_s - self._frame_s)
+        self.slipped_s += slip_s
+        self.slips += 1
+        self.refill(now)
+        return slip_s
+
+    def heard_at(self, position: int) -> float:
+        """When the ear gets ``position``, for positions written since the last re-anchoring."""
+        return self._anchor_time + (position - self._anchor_position) / self._rate + self._ear_delay_s
+
+    def heard_position(self, now: float) -> int:
+        """Return the position that the ear has reached, not looking at what was really written."""
+        elapsed_s = now - self._anchor_time - self._ear_delay_s
+        return self._anchor_position + max(0, int(elapsed_s * self._rate + 1e-6))
+
+    def _anchor(self, time: float) -> None:
+        self._anchor_position = self.position
+        self._anchor_time = time

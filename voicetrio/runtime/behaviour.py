@@ -1,0 +1,162 @@
+"""What a session does: the seam between a session and whatever talks in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeAlias, final
+
+import trio
+
+from voicetrio.frames import AudioFrame, DtmfFrame, Frame, MessageFrame
+from voicetrio.runtime.deadlines import Deadlines
+from voicetrio.runtime.emit import EventHub
+from voicetrio.runtime.outbox import Outbox
+from voicetrio.runtime.pipeline import Pipeline
+from voicetrio.runtime.playout import Playout
+from voicetrio.runtime.speech import Speech
+from voicetrio.runtime.transport import SendDtmf, SendMessage, Traits
+
+__all__ = ["Behaviour", "Conversational", "SessionContext", "run_behaviour"]
+
+
+class Conversational(Protocol):
+    """What makes ``session.say`` and its kin work; a behaviour that talks provides one."""
+
+    async def say(
+        self, text: str, *, interruptible: bool = True, priority: int = 0, wait_played: bool = True
+    ) -> Any:
+        """Speak ``text`` as a reply of its own; see ``Session.say``."""
+        ...
+
+
+@final
+class SessionContext:
+    """What a behaviour is given: the session from inside."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        traits: Traits,
+        inlet: trio.abc.ReceiveChannel[Frame],
+        playout: Playout,
+        hub: EventHub,
+        outbox: Outbox,
+        deadlines: Deadlines,
+    ) -> None:
+        self.name = name
+        """The session's name."""
+        self.traits = traits
+        """What the peer can do."""
+        self.inlet = inlet
+        """What the peer sends: AudioFrame (capture clock), DtmfFrame, MessageFrame.  Ends when the session
+        begins to end."""
+        self.playout = playout
+        """The way to the peer's ear."""
+        self.hub = hub
+        """Where the session's events are told."""
+        self._outbox = outbox
+        self._deadlines = deadlines
+        self._ending = trio.Event()
+        self._provided = trio.Event()
+        self._conversation: Conversational | None = None
+        self._end_requests: list[str] = []
+        self._ask_end = trio.Event()
+
+    @property
+    def ending(self) -> bool:
+        """True once the session began to end: no new reply, no barge-in; finish what is in hand."""
+        return self._ending.is_set()
+
+    async def wait_ending(self) -> None:
+        """Wait until the session begins to end."""
+        await self._ending.wait()
+
+    @property
+    def drain_by(self) -> float:
+        """When what is not finished will be cut (``trio.current_time()``); infinite before the end."""
+        return self._deadlines.drain_by
+
+    def request_end(self, reason: str) -> None:
+        """Ask the session to end, as its owner would with ``session.end``."""
+        self._end_requests.append(reason)
+        self._ask_end.set()
+
+    def provide(self, conversation: Conversational) -> None:
+        """Let ``conversation`` answer ``session.say`` and be ``session.conversation``."""
+        self._conversation = conversation
+        self._provided.set()
+
+    def send_message(self, data: Any) -> bool:
+        """Send ``data`` (anything that JSON can carry) to the peer's application; False if there is no room."""
+        return self._outbox.put(SendMessage(data))
+
+    @contextmanager
+    def cleanup(self, within_s: float = 1.0) -> Iterator[trio.CancelScope]:
+        """Shield what is inside, until ``within_s`` seconds are over or the session's ``close_by``."""
+        with self._deadlines.cleanup(within_s) as scope:
+            yield scope
+
+    async def _wait_conversation(self) -> Conversational:
+        await self._provided.wait()
+        assert self._conversation is not None
+        return self._conversation
+
+
+class Behaviour(Protocol):
+    """What a session does.  It returns when it has nothing more to do, or after ``inlet`` ended."""
+
+    async def __call__(self, context: SessionContext) -> None:
+        """Run the session's inside, once."""
+        ...
+
+
+AnyBehaviour: TypeAlias = Behaviour | Pipeline
+
+
+async def run_behaviour(behaviour: AnyBehaviour, context: SessionContext) -> None:
+    """Run ``behaviour``; a pipeline reads the peer and its outlet is the playout."""
+    if not isinstance(behaviour, Pipeline):
+        await behaviour(context)
+        return
+    await behaviour(context.inlet, _PlayoutOutlet(context))
+
+
+@final
+class _PlayoutOutlet(trio.abc.SendChannel[Frame]):
+    """A pipeline's outlet that is the peer: audio is played, live; other frames are sent.
+
+    Audio that piles up (the loop stalled, or the pipeline makes bursts) is dropped from its old end, so
+    that the live path is as quick after a stall as before it.
+    """
+
+    def __init__(self, context: SessionContext) -> None:
+        self._context = context
+        playout = context.playout
+        live_s = 2 * playout.lead_s if context.traits.live else None
+        self._speech: Speech = playout.open_speech("pipeline", live_s=live_s)
+        self._speech.release()
+        self._closed = False
+
+    async def send(self, frame: Frame) -> None:
+        """Play or send ``frame``; text has no way to a peer and raises TypeError."""
+        if self._closed:
+            raise trio.ClosedResourceError
+        match frame:
+            case AudioFrame():
+                await self._speech.send(frame)
+                return
+            case MessageFrame(data=data):
+                self._context.send_message(data)
+            case DtmfFrame(digit=digit):
+                self._context._outbox.put(SendDtmf(digit))
+            case _:
+                raise TypeError(f"a peer cannot be sent a {type(frame).__name__}: end the pipeline with audio")
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Play what was sent to its end."""
+        self._closed = True
+        self._speech.finish()
+        await trio.lowlevel.checkpoint()

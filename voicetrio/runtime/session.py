@@ -1,0 +1,487 @@
+"""A session: one conversation with one peer, and the order in which it ends.
+
+The tasks, and who owns them::
+
+    the application's task ── body of ``async with open_session(...)``
+    root nursery
+     └─ supervisor
+         ├─ guard nursery ── close watch (breaks what outlives ``close_by``)
+         ├─ outer nursery ── transport · playout · stall watch · requests
+         └─ inner nursery ── the behaviour: listening, conversation, replies
+
+The inner nursery ends first.  Then the playout drains, the bed fades, the transport says goodbye, and the
+outer nursery ends.  ``cancel`` shuts a gate before anything else, so from its return nothing is written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal, final
+
+import trio
+
+from voicetrio.errors import ConfigError, PeerGone, SessionEnded, SessionError
+from voicetrio.events import Event, Failure, SessionEnding, SessionStarted, SourceEnded, TaskStuck
+from voicetrio.runtime._foreign import break_shields, tasks_below, where
+from voicetrio.runtime.behaviour import AnyBehaviour, Conversational, SessionContext, run_behaviour
+from voicetrio.runtime.deadlines import Deadlines, using_deadlines
+from voicetrio.runtime.emit import EventHub, Subscription, emitting_to
+from voicetrio.runtime.ending import SessionCounters, SessionEnd, SessionSettings, SessionStatistics
+from voicetrio.runtime.inbound import SessionInbound
+from voicetrio.runtime.outbox import Gate, Outbox
+from voicetrio.runtime.pipeline import Pipeline
+from voicetrio.runtime.playout import Playout, PlayoutSettings
+from voicetrio.runtime.stages import adopt
+from voicetrio.runtime.transport import HangUp, Transport
+from voicetrio.runtime.workers import current_session
+
+__all__ = ["Session", "open_session"]
+
+_log = logging.getLogger("voicetrio.session")
+_numbers = itertools.count(1)
+
+LAST_STEPS_S = 0.02
+"""How long a task whose shield was broken may take to leave before it is named."""
+NAMING_INTERVAL_S = 1.0
+"""How often a session that cannot end says who keeps it."""
+
+
+@final
+class Session:
+    """A running session; made by ``open_session`` only."""
+
+    def __init__(
+        self,
+        peer: Transport,
+        behaviour: AnyBehaviour,
+        name: str,
+        settings: SessionSettings,
+        playout_settings: PlayoutSettings,
+    ) -> None:
+        self.name = name
+        """The session's name: it stands in its tasks' names and in its events."""
+        self.peer = peer
+        """The transport."""
+        self.hub = EventHub()
+        """Where the session's events are told."""
+        self._behaviour = behaviour
+        self._settings = settings
+        self._gate = Gate()
+        self._deadlines = Deadlines()
+        self._outbox = Outbox(self._gate, max_s=settings.outbox_s)
+        self.playout = Playout(peer.traits, self._outbox, self._gate, playout_settings)
+        """The way to the peer's ear."""
+        self._inbound = SessionInbound(peer.traits, self._gate, self.hub, self.playout, self._source_ended)
+        self._context = SessionContext(
+            name=name,
+            traits=peer.traits,
+            inlet=self._inbound.inlet,
+            playout=self.playout,
+            hub=self.hub,
+            outbox=self._outbox,
+            deadlines=self._deadlines,
+        )
+        self._state: Literal["open", "ending", "cancelled", "over"] = "open"
+        self._reason = ""
+        self._failures: list[Exception] = []
+        self._late: list[str] = []
+        self._abandoned: list[str] = []
+        self._cut: dict[str, int] = {}
+        self._body_scope = trio.CancelScope()
+        self._outer_scope = trio.CancelScope()
+        self._inner_scope = trio.CancelScope()
+        self._watch_scope = trio.CancelScope()
+        self._supervisor: trio.lowlevel.Task | None = None
+        self._inside_over = False
+        self._transport_over = trio.Event()
+        self._ended = trio.Event()
+        self._result: SessionEnd | None = None
+
+    # --- what the application calls ---
+
+    def end(self, grace: float | None = None, *, reason: str = "ended") -> None:
+        """End gracefully: finish the reply in hand, play what was accepted, say goodbye.
+
+        Synchronous and idempotent; a later call can only shorten.  What is not done after ``grace``
+        seconds is cut, counted and named.  Default: the audio still to play and 2 s, at most 15 s.
+        """
+        if self._state in ("cancelled", "over"):
+            return
+        if grace is None:
+            settings = self._settings
+            to_play_s = self.playout.statistics().queued_s
+            grace = min(to_play_s + settings.grace_extra_s, settings.grace_max_s)
+        drain_by = trio.current_time() + max(0.0, grace)
+        self._tighten(drain_by, drain_by + self._settings.close_s)
+        if self._state == "open":
+            self._state = "ending"
+            self._reason = reason
+            self._inbound.shut()
+            self._context._ending.set()
+            self.hub.tell(
+                SessionEnding(position=self.playout.position, reason=reason, drain_by=self._deadlines.drain_by)
+            )
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Stop now.  From the return of this call no media is written and no connection is tried.
+
+        Synchronous and idempotent, from any task of the run.  Cleaning up goes on in the background
+        until ``close_by`` at the latest; leaving the session's block waits for it.
+        """
+        self._shut_down(reason)
+
+    async def wait_ended(self) -> None:
+        """Wait until the session is over; ``result`` is complete then."""
+        await self._ended.wait()
+
+    async def say(
+        self, text: str, *, interruptible: bool = True, priority: int = 0, wait_played: bool = True
+    ) -> Any:
+        """Speak ``text``, and wait until it was heard (or interrupted) unless told not to.
+
+        Raises SessionEnded when it is too late, and ConfigError when the behaviour cannot talk.
+        Cancelling this call does not take back what it said.
+        """
+        conversation = await self._wait_conversation()
+        if self._state != "open":
+            raise SessionEnded(self._reason)
+        return await conversation.say(
+            text, interruptible=interruptible, priority=priority, wait_played=wait_played
+        )
+
+    async def wait_conversation(self) -> Conversational:
+        """Return the behaviour's conversation, as soon as there is one."""
+        return await self._wait_conversation()
+
+    def send_message(self, data: Any) -> bool:
+        """Send ``data`` (anything that JSON can carry) to the peer's application; False if there is no room."""
+        return self._context.send_message(data)
+
+    def events(self, max_items: int = 1024) -> Subscription:
+        """Return a channel of the session's events from now on; close it when done."""
+        return self.hub.subscribe(max_items)
+
+    @property
+    def ending(self) -> bool:
+        """True from the first ``end``, ``cancel`` or failure on."""
+        return self._state != "open"
+
+    @property
+    def result(self) -> SessionEnd:
+        """How it ended.  Raises RuntimeError before it has."""
+        if self._result is None:
+            raise RuntimeError("the session is not over: its result is complete after the block")
+        return self._result
+
+    def statistics(self) -> SessionStatistics:
+        """Return the session's counts at this moment."""
+        return SessionStatistics(
+            name=self.name,
+            state=self._state,
+            playout=self.playout.statistics(),
+            outbox=self._outbox.statistics(),
+            inbound=self._inbound.statistics(),
+            inlet=self._inbound.inlet.statistics(),
+            events=self.hub.statistics(),
+        )
+
+    # --- the tasks ---
+
+    async def _supervise(self, task_status: trio.TaskStatus[None]) -> None:
+        self._supervisor = trio.lowlevel.current_task()
+        current_session.set(self.name)
+        try:
+            with emitting_to(self.hub), using_deadlines(self._deadlines):
+                with self.hub.observed_by(self._note), self.hub.observed_by(self._forward):
+                    async with trio.open_nursery() as guard:
+                        guard.start_soon(self._watch_close, name=f"{self.name}/close watch")
+                        try:
+                            await self._run_inside(task_status)
+                        finally:
+                            self._inside_over = True
+                            self._watch_scope.cancel()
+        finally:
+            self._finish()
+
+    async def _run_inside(self, task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as outer:
+            self._outer_scope = outer.cancel_scope
+            for what, task in (
+                ("requests", self._serve_requests),
+                ("transport", self._run_transport),
+                ("playout", self.playout.run),
+                ("stall watch", self._watch_stall),
+            ):
+                outer.start_soon(self._guarded, what, task, name=f"{self.name}/{what}")
+            async with trio.open_nursery() as inner:
+                self._inner_scope = inner.cancel_scope
+                self.hub.tell(SessionStarted(position=0, session=self.name))
+                inner.start_soon(
+                    self._guarded, "behaviour", self._run_behaviour, name=f"{self.name}/behaviour"
+                )
+                task_status.started()
+            await self._drain()
+            await self._say_goodbye()
+            self._inside_over = True
+            outer.cancel_scope.cancel(reason="the session is over")
+
+    async def _guarded(self, what: str, task: Callable[[], Awaitable[None]]) -> None:
+        """Run ``task``; what it raises is a failure of the session, told once."""
+        try:
+            await task()
+        except Exception as exc:
+            self._fail(what, exc)
+        except BaseExceptionGroup as group:
+            failures, rest = group.split(Exception)
+            if failures is not None:
+                self._fail(what, failures)
+            if rest is not None:
+                raise rest from None
+
+    async def _run_behaviour(self) -> None:
+        await run_behaviour(self._behaviour, self._context)
+
+    async def _run_transport(self) -> None:
+        try:
+            await self.peer.run(self._inbound, self._outbox)
+        except PeerGone as gone:
+            self._peer_gone(gone)
+        else:
+            if not self.ending:
+                self._peer_gone(PeerGone("the transport returned"))
+        finally:
+            self._transport_over.set()
+
+    async def _serve_requests(self) -> None:
+        """End when the behaviour asks for it; notice a cancellation from outside."""
+        try:
+            await self._context._ask_end.wait()
+            self.end(reason=self._context._end_requests[0])
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            if not self._inside_over:
+                closing_late = trio.current_time() >= self._deadlines.close_by
+                self._shut_down(self._reason if closing_late else "cancelled")
+            raise
+
+    async def _watch_stall(self) -> None:
+        """A peer that takes nothing for ``stall_s`` is gone."""
+        while True:
+            since = self._outbox.stuck_since
+            now = trio.current_time()
+            if since is not None and now - since >= self._settings.stall_s:
+                self._peer_gone(PeerGone(f"the peer took nothing for {self._settings.stall_s:g} s"))
+                return
+            await trio.sleep_until((now if since is None else since) + self._settings.stall_s)
+
+    async def _watch_close(self) -> None:
+        """At ``close_by``, open the shields that are not ours; then name whoever still keeps the session."""
+        if self._inside_over:
+            return
+        with self._deadlines.cleanup(math.inf) as self._watch_scope:
+            await trio.sleep_forever()
+        named: set[trio.lowlevel.Task] = set()
+        with trio.CancelScope(shield=True) as self._watch_scope:
+            while not self._inside_over:
+                for task in self._tasks_inside():
+                    break_shields(task, self._outer_scope)
+                await trio.sleep(LAST_STEPS_S)
+                for task in self._tasks_inside():
+                    if task not in named and not self._inside_over:
+                        named.add(task)
+                        self._name_stuck(task)
+                await trio.sleep(NAMING_INTERVAL_S)
+
+    def _tasks_inside(self) -> list[trio.lowlevel.Task]:
+        assert self._supervisor is not None
+        watch = trio.lowlevel.current_task()
+        nurseries = self._supervisor.child_nurseries
+        return [task for nursery in nurseries for task in tasks_below(nursery) if task is not watch]
+
+    # --- the ending, in order ---
+
+    async def _drain(self) -> None:
+        """The behaviour is over: play what was accepted, fade the bed."""
+        if self._state == "open":
+            self.end(reason="completed")
+        if self._inner_scope.cancelled_caught:
+            self._late.append("behaviour")
+        self.playout.finish_all()
+        with trio.CancelScope(deadline=self._deadlines.drain_by) as scope:
+            await self.playout.wait_drained()
+            self.playout.stop_bed()
+            await self.playout.wait_silent()
+        if scope.cancelled_caught:
+            self._cut = self.playout.cut()
+            self._late.extend(self._cut)
+
+    async def _say_goodbye(self) -> None:
+        """Let the transport write what is left, and hang up; bounded by ``close_by``."""
+        self._outbox.put(HangUp(reason=self._reason))
+        await self._transport_over.wait()
+
+    def _tighten(self, drain_by: float, close_by: float) -> None:
+        self._deadlines.tighten(drain_by=drain_by, close_by=close_by)
+        self._inner_scope.deadline = min(self._inner_scope.deadline, self._deadlines.drain_by)
+        self._outer_scope.deadline = min(self._outer_scope.deadline, self._deadlines.close_by)
+
+    def _shut_down(self, reason: str) -> None:
+        if self._state in ("cancelled", "over"):
+            return
+        self._gate.shut()
+        self._outbox.discard()
+        self._state = "cancelled"
+        self._reason = reason
+        self._inbound.shut()
+        self._context._ending.set()
+        now = trio.current_time()
+        self._tighten(now, now + self._settings.close_s)
+        self.hub.tell(SessionEnding(position=self.playout.position, reason=reason, drain_by=None))
+        self._inner_scope.cancel(reason=reason)
+        self._outer_scope.cancel(reason=reason)
+
+    def _source_ended(self) -> None:
+        if self._state == "open":
+            self.hub.tell(SourceEnded())
+            self.end(reason="source_ended")
+
+    def _peer_gone(self, gone: PeerGone) -> None:
+        if self._state == "open":
+            _log.info("%s: %s", self.name, gone)
+            self._shut_down("peer_gone")
+        else:
+            # It left while we were saying goodbye: nothing more can reach it.
+            if not self._inside_over and self.playout.is_active:
+                self._late.append("transport")
+            self._shut_down(self._reason)
+
+    def _fail(self, what: str, error: Exception) -> None:
+        leaves = _leaves(error)
+        self._failures.extend(leaves)
+        for leaf in leaves:
+            self.hub.tell(Failure(where=what, error=leaf))
+        self._shut_down("failed")
+        self._reason = "failed"
+        self._body_scope.cancel(reason=f"{self.name} failed in its {what}")
+
+    def _name_stuck(self, task: trio.lowlevel.Task) -> None:
+        self._late.append(task.name)
+        place = where(task)
+        _log.warning("%s cannot end: %s is stuck at %s", self.name, task.name, place)
+        self.hub.tell(TaskStuck(task=task.name, where=place, why="still running after close_by"))
+
+    def _finish(self) -> None:
+        self._state = "over"
+        self._gate.shut()
+        self._inbound.shut()
+        self._inbound.inlet.close()
+        self._context._provided.set()
+        self._cut.update(self.playout.cut())
+        error: Exception | None = None
+        if self._failures:
+            error = self._failures[0] if len(self._failures) == 1 else self._error([])
+        self._result = SessionEnd(
+            reason=self._reason,
+            late=tuple(self._late),
+            error=error,
+            abandoned=tuple(self._abandoned),
+            counters=self._counters(),
+        )
+        self.hub.close()
+        self._ended.set()
+
+    # --- small things ---
+
+    def _error(self, others: list[Exception]) -> SessionError:
+        return SessionError(f"{self.name} failed", [*self._failures, *others])
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, TaskStuck) and event.why.startswith("thread"):
+            self._abandoned.append(event.task)
+
+    def _forward(self, event: Event) -> None:
+        """Let the peer see the events that its wire has words for."""
+        encode = getattr(self.peer, "operation_for", None)
+        operation = encode(event) if encode is not None else None
+        if operation is not None:
+            self._outbox.put(operation)
+
+    async def _wait_conversation(self) -> Conversational:
+        if isinstance(self._behaviour, Pipeline):
+            raise ConfigError("a session whose behaviour is a pipeline cannot say anything: use an Agent")
+        await self._context._provided.wait()
+        if self._context._conversation is None:
+            raise SessionEnded(self._reason)
+        return self._context._conversation
+
+    def _counters(self) -> SessionCounters:
+        now = self.statistics()
+        return SessionCounters(
+            frames_in=now.inbound.frames,
+            seconds_in=now.inbound.seconds,
+            frames_refused=now.inbound.refused_frames,
+            frames_dropped_in=now.inlet.dropped_items,
+            ticks=now.playout.ticks,
+            ticks_blocked=now.playout.blocked_ticks,
+            slips=now.playout.slips,
+            slipped_s=now.playout.slipped_s,
+            clears=now.playout.clears,
+            cut_samples=dict(self._cut),
+            operations_written=now.outbox.written_items,
+            operations_dropped=now.outbox.dropped_items,
+            events_told=now.events.told,
+            events_dropped=now.events.dropped,
+        )
+
+
+def _leaves(error: Exception) -> list[Exception]:
+    if isinstance(error, ExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+@asynccontextmanager
+async def open_session(
+    peer: Transport,
+    behaviour: AnyBehaviour,
+    *,
+    name: str | None = None,
+    settings: SessionSettings | None = None,
+    playout: PlayoutSettings | None = None,
+) -> AsyncIterator[Session]:
+    """Open a session with ``peer``, and close everything of it when the block is left.
+
+    Leaving the block normally is ``end()``, with an exception ``cancel()``; cancellation from outside
+    equals ``cancel()``.  When the session ends by itself, the body goes on, and later calls raise
+    SessionEnded; when it fails, the body is cancelled.
+
+    Raises:
+        SessionError: something of the session failed; the body's own exception is in the group, too.
+            An exception of the body alone passes through unwrapped.
+        StageInUse: ``peer`` was used by another session.
+    """
+    name = name or f"session-{next(_numbers)}"
+    adopt(peer, name)
+    session = Session(peer, behaviour, name, settings or SessionSettings(), playout or PlayoutSettings())
+    body_error: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        session._body_scope = nursery.cancel_scope
+        await nursery.start(session._supervise, name=name)
+        try:
+            yield session
+        except Exception as exc:
+            body_error = exc
+            session.cancel("the body raised")
+        except BaseException:
+            session.cancel()
+            raise
+        else:
+            session.end()
+    if session._failures:
+        raise session._error([] if body_error is None else [body_error]) from None
+    if body_error is not None:
+        raise body_error

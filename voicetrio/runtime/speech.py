@@ -1,0 +1,344 @@
+"""The handle of one reply's audio on the playout.
+
+A reply sends audio and words at its own pace; the playout takes samples by its clock.  Nothing is heard
+before ``release``, and nothing is written after ``flush``.  The handle keeps the audio until it was heard,
+so that a paused reply can go on from there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Literal, final
+
+import attrs
+import numpy as np
+import trio
+
+from voicetrio.audio.mixer import GainRamp
+from voicetrio.audio.pcm import db_to_gain
+from voicetrio.audio.resample import Resampler
+from voicetrio.errors import ReplyFlushed
+from voicetrio.frames import AudioFrame, Samples, WordFrame
+from voicetrio.machines.ledger import Heard, ReplyLedger, SpokenWord
+
+if TYPE_CHECKING:
+    from voicetrio.runtime.playout import Playout
+
+__all__ = ["Speech", "SpeechSettings", "SpeechStatistics"]
+
+SpeechState = Literal["held", "released", "over"]
+
+
+@attrs.frozen(kw_only=True)
+class SpeechSettings:
+    """How a reply's audio behaves on the playout."""
+
+    max_ahead_s: float = 10.0
+    """Seconds of audio that a reply may generate ahead of the playout; then ``send`` waits."""
+    fade_s: float = 0.02
+    """Length of the fade at a pause, a resume and a flush, in seconds."""
+    duck_db: float = -12.0
+    """Gain of a ducked reply."""
+    duck_ramp_s: float = 0.06
+    """How long the gain takes to change, in seconds."""
+
+
+@attrs.frozen
+class SpeechStatistics:
+    """Counts of one reply's audio, in samples at the playout's rate."""
+
+    generated: int
+    accepted: int
+    starved_ticks: int
+    """Ticks that found too little audio in the middle of the reply."""
+    skipped: int
+    """Samples that a live speech dropped in order to stay live."""
+    waiting: bool
+    """Whether a ``send`` waits for room."""
+
+
+@final
+class Speech:
+    """One reply's audio; made by ``Playout.open_speech``."""
+
+    def __init__(self, playout: Playout, name: str, settings: SpeechSettings, *, live_s: float | None) -> None:
+        self.name = name
+        self._playout = playout
+        self._settings = settings
+        self._live_s = live_s
+        self._rate = playout.rate
+        self._ramp = GainRamp(playout.rate)
+        self._ledger = ReplyLedger()
+        self._resampler: Resampler | None = None
+        self._sent_rate = playout.rate
+        self._sent = 0
+        self._chunks: deque[Samples] = deque()
+        self._base = 0  # reply position of the first kept sample
+        self._generated = 0
+        self._next = 0  # reply position of the next sample to play
+        self._starved = 0
+        self._skipped = 0
+        self._room: trio.Event | None = None
+        self._changed = trio.Event()
+        self._flush_event = trio.Event()
+        self.state: SpeechState = "held"
+        self.finished = False
+        self.flushed = False
+        self.paused = False
+        self.ducked = False
+        self.audible = False
+
+    # --- the reply's side ---
+
+    async def send(self, frame: AudioFrame | WordFrame) -> None:
+        """Give audio (mono, any rate), or a word of it; wait while too much is ahead of the playout.
+
+        Word positions count samples of what was sent, at the word's own rate.
+        Raises ReplyFlushed once the reply was flushed, also while waiting.  A cancelled send may have
+        given the frame or not; the reply is over then in any case.
+        """
+        await trio.lowlevel.checkpoint()
+        self._check()
+        if isinstance(frame, WordFrame):
+            scale = self._rate / frame.rate
+            self._ledger.add_word(SpokenWord(frame.text, round(frame.start * scale), round(frame.end * scale)))
+            return
+        self._append(self._to_rate(frame))
+        while self._live_s is None and self.remaining_to_play_s > self._settings.max_ahead_s:
+            self._room = trio.Event()
+            await self._room.wait()
+            self._check()
+
+    def finish(self) -> None:
+        """Say that no more audio comes.  What was sent is played to its end."""
+        if self.finished or self.flushed:
+            return
+        if self._resampler is not None:
+            self._append(self._resampler.flush())
+        self.finished = True
+        self._playout._poke()
+
+    def release(self) -> None:
+        """Let it be heard, after what was released before."""
+        if self.state == "held" and not self.flushed:
+            self.state = "released"
+            self._playout._enqueue(self)
+
+    # --- the conversation's side ---
+
+    def duck(self) -> None:
+        """Make it quieter."""
+        self.ducked = True
+        self._ramp.set(db_to_gain(self._settings.duck_db), self._settings.duck_ramp_s)
+
+    def unduck(self) -> None:
+        """Give it its own loudness again."""
+        self.ducked = False
+        if not self.paused:
+            self._ramp.set(1.0, self._settings.duck_ramp_s)
+
+    def pause(self) -> None:
+        """Fade out and stop; what is played later starts where the fade began."""
+        if not self.paused and not self.flushed:
+            self.paused = True
+            self._playout._pause(self)
+
+    def resume(self) -> None:
+        """Go on, with a fade, from where it was heard."""
+        if not self.paused or self.flushed:
+            return
+        self.paused = False
+        self._ramp.set(0.0, 0.0)
+        self._ramp.set(db_to_gain(self._settings.duck_db) if self.ducked else 1.0, self._settings.fade_s)
+        self._playout._poke()
+
+    def flush(self) -> None:
+        """Drop everything that was not heard; nothing of it is written past a fade.  Idempotent."""
+        if self.flushed or (self.state == "over" and self.remaining_s <= 0):
+            return
+        self.flushed = True
+        self._playout._flush(self)
+        self._leave()
+        self._flush_event.set()
+
+    def heard(self) -> Heard:
+        """Return what the ear has had of it by now."""
+        position, quality = self._playout.heard()
+        return self._ledger.heard(position, quality)
+
+    @property
+    def text(self) -> str:
+        """The text that came with its audio so far."""
+        return self._ledger.text
+
+    @property
+    def remaining_to_play_s(self) -> float:
+        """Seconds that were sent and not yet given to the transport."""
+        return (self._generated - self._next) / self._rate
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds that were sent and not yet heard."""
+        return max(0, self._generated - self.heard().samples) / self._rate
+
+    @property
+    def first_playout(self) -> int | None:
+        """Where its first sample lies on the playout clock, once it is audible."""
+        return self._ledger.first_playout
+
+    @property
+    def last_playout(self) -> int:
+        """Just past its last sample so far on the playout clock."""
+        return self._ledger.last_playout
+
+    async def wait_audible(self) -> None:
+        """Wait until its first sample is given to the transport, or it is flushed."""
+        await trio.lowlevel.checkpoint()
+        while not self.audible and not self.flushed and self.state != "over":
+            await self._changed.wait()
+
+    async def wait_played(self) -> None:
+        """Wait until all of it was heard, or it was flushed."""
+        await trio.lowlevel.checkpoint()
+        while self.state != "over" and not self.flushed:
+            await self._changed.wait()
+        while not self.flushed:
+            wait_s = self._playout.seconds_until_heard(self._ledger.last_playout)
+            if wait_s <= 0:
+                return
+            with trio.move_on_after(wait_s):
+                await self._flush_event.wait()
+
+    def statistics(self) -> SpeechStatistics:
+        """Return the counts so far."""
+        return SpeechStatistics(
+            self._generated, self._next, self._starved, self._skipped, self._room is not None
+        )
+
+    # --- the playout's side ---
+
+    def _take(self, count: int, at: int) -> Samples | None:
+        """Return up to ``count`` samples for the frame that starts at ``at`` on the playout clock."""
+        if self.paused or self.flushed or not self._is_ready:
+            return None
+        available = self._generated - self._next
+        if self._live_s is not None:
+            self._stay_live(available, count)
+            available = self._generated - self._next
+        taken = self._read(self._next, min(count, available))
+        if taken.size:
+            self._ledger.accepted(at, self._next, taken.size)
+            self._next += taken.size
+            taken = self._ramp.apply(taken)
+            if not self.audible:
+                self.audible = True
+                self._signal()
+        if taken.size < count and not self.finished and self.audible:
+            self._starved += 1
+        self._forget()
+        self._make_room()
+        if self.finished and self._next >= self._generated:
+            self._leave()
+        return taken if taken.size else None
+
+    def _fade_tail(self, from_reply: int, count: int) -> Samples | None:
+        """Return the fade that ends it: samples from ``from_reply`` on, down to nothing."""
+        tail = self._read(from_reply, min(count, max(0, self._generated - from_reply)))
+        if not tail.size:
+            return None
+        self._ramp.set(0.0, self._settings.fade_s)
+        return self._ramp.apply(tail)
+
+    def _rewind(self, playout_position: int) -> bool:
+        """Its samples from ``playout_position`` on were taken back, or will not be heard.
+
+        Returns True if there were any: it has something to play again.
+        """
+        first = self._ledger.cut(playout_position)
+        if first is None:
+            return False
+        self._next = max(first, self._base)
+        if self.state == "over" and not self.flushed:
+            self.state = "released"
+            self._changed = trio.Event()
+        return True
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether it can play: it begins only with a lead's worth of audio, lest it stutter."""
+        available_s = (self._generated - self._next) / self._rate
+        return self.audible or self.finished or available_s >= self._playout.lead_s
+
+    def _cut_short(self) -> int:
+        """The session's drain is over: return how many samples were generated and never played."""
+        lost = self._generated - self._next
+        self.flushed = True
+        self._leave()
+        self._flush_event.set()
+        return lost
+
+    def _check(self) -> None:
+        if self.flushed or self.state == "over":
+            raise ReplyFlushed(self.name)
+
+    def _to_rate(self, frame: AudioFrame) -> Samples:
+        samples = frame.samples
+        if frame.channels != 1:
+            samples = samples.mean(axis=1).astype(np.int16)
+        if frame.rate == self._rate and self._resampler is None:
+            return samples
+        if self._resampler is None or self._sent_rate != frame.rate:
+            if self._resampler is not None:
+                self._append(self._resampler.flush())
+            self._resampler = Resampler(frame.rate, self._rate)
+            self._sent_rate = frame.rate
+        return self._resampler.feed(samples)
+
+    def _append(self, samples: Samples) -> None:
+        if samples.size:
+            self._chunks.append(samples)
+            self._generated += samples.size
+            self._playout._poke()
+
+    def _read(self, start: int, count: int) -> Samples:
+        if count <= 0:
+            return np.empty(0, dtype=np.int16)
+        parts: list[Samples] = []
+        offset = self._base
+        for chunk in self._chunks:
+            if offset >= start + count:
+                break
+            if offset + chunk.size > start:
+                parts.append(chunk[max(0, start - offset) : start + count - offset])
+            offset += chunk.size
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _stay_live(self, available: int, count: int) -> None:
+        assert self._live_s is not None
+        excess = available - max(count, round(self._live_s * self._rate))
+        if excess > 0:
+            self._next += excess
+            self._skipped += excess
+
+    def _forget(self) -> None:
+        """Let go of audio that can no longer be rewound to."""
+        keep_from = min(self._next, self._next - round(self._playout.keep_s * self._rate))
+        while self._chunks and self._base + self._chunks[0].size <= keep_from:
+            self._base += self._chunks.popleft().size
+
+    def _make_room(self) -> None:
+        if self._room is not None and self.remaining_to_play_s <= self._settings.max_ahead_s:
+            room, self._room = self._room, None
+            room.set()
+
+    def _leave(self) -> None:
+        self.state = "over"
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+        self._signal()
+
+    def _signal(self) -> None:
+        self._changed.set()
+        if self.state != "over":
+            self._changed = trio.Event()
