@@ -305,6 +305,7 @@ class Playout:
         if speech.audible and self._queue and self._queue[0] is speech:
             self._take_back()
             self._tail = speech._fade_tail(speech._next, self._fade)
+            self._catch_up(trio.current_time())
 
     def _flush(self, speech: Speech) -> None:
         """Drop ``speech``; if the peer holds some of it, tell the peer to drop that, too."""
