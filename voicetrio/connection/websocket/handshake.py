@@ -1,0 +1,166 @@
+"""The opening handshake of either side, over a stream (RFC 6455, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import parse_qsl, urlsplit
+
+import attrs
+import trio
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidURI
+from websockets.http11 import Request, Response
+from websockets.protocol import Protocol
+from websockets.server import ServerProtocol
+from websockets.uri import WebSocketURI, parse_uri
+
+from voicetrio.connection.websocket.driver import Driver
+from voicetrio.connection.websocket.socket import HandshakeFailed, SocketLimits
+from voicetrio.errors import ConfigError
+
+__all__ = ["Refusal", "UpgradeRequest", "accept_websocket", "parse_url", "request_websocket"]
+
+NOT_A_WEBSOCKET = "This address speaks WebSocket: connect to it with a WebSocket client.\n"
+
+
+@attrs.frozen
+class UpgradeRequest:
+    """What a client asked for, before it is accepted."""
+
+    path: str
+    """Without the query."""
+    query: Mapping[str, str]
+    """Decoded; of a name that is given twice the last value counts."""
+    headers: Mapping[str, str]
+    """Names in lower case; of a header that is given twice the values are joined by commas."""
+    remote: str
+    """The peer's address and port, for logs."""
+
+
+@attrs.frozen
+class Refusal:
+    """Why a request is not accepted: an HTTP status, and a line for people."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+def _as_request(request: Request, remote: str) -> UpgradeRequest:
+    parts = urlsplit(request.path)
+    headers: dict[str, str] = {}
+    for name, value in request.headers.raw_items():
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=64))
+    return UpgradeRequest(parts.path, query, headers, remote)
+
+
+async def _flush(stream: trio.abc.Stream, protocol: Protocol) -> None:
+    output = b"".join(protocol.data_to_send())
+    try:
+        await stream.send_all(output)
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise HandshakeFailed("the peer left during the opening handshake") from error
+
+
+async def _feed(stream: trio.abc.Stream, protocol: Protocol) -> None:
+    try:
+        data = await stream.receive_some(65536)
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise HandshakeFailed("the peer left during the opening handshake") from error
+    if data:
+        protocol.receive_data(bytes(data))
+    else:
+        protocol.receive_eof()
+
+
+async def accept_websocket(
+    stream: trio.abc.Stream,
+    limits: SocketLimits,
+    *,
+    remote: str = "",
+    refuse: Callable[[UpgradeRequest], Refusal | None] | None = None,
+) -> tuple[Driver, UpgradeRequest]:
+    """Answer a client's opening handshake on ``stream``.
+
+    ``refuse`` may look at the request and return a Refusal.  No extension is accepted: speech compresses by
+    3 % at most.  The stream is left open either way.  Raises HandshakeFailed when it led to nothing (the
+    client was told, if it still listened), and also after ``limits.handshake_s``.
+    """
+    protocol = ServerProtocol(max_size=limits.max_message_bytes)
+    with trio.move_on_after(limits.handshake_s):
+        request: Request | None = None
+        while request is None:
+            await _feed(stream, protocol)
+            for event in protocol.events_received()[:1]:
+                assert isinstance(event, Request)
+                request = event
+            if request is None and protocol.handshake_exc is not None:
+                await _flush(stream, protocol)
+                raise HandshakeFailed(str(protocol.handshake_exc))
+        try:
+            asked = _as_request(request, remote)
+        except ValueError as error:
+            refusal: Refusal | None = Refusal(400, f"The address cannot be read: {error}.\n")
+        else:
+            refusal = refuse(asked) if refuse is not None else None
+        response = protocol.accept(request)
+        if response.status_code == 426:
+            refusal = Refusal(426, NOT_A_WEBSOCKET, {"Upgrade": "websocket"})
+        elif response.status_code == 101 and refusal is None:
+            protocol.send_response(response)
+            await _flush(stream, protocol)
+            return Driver(protocol, limits), asked
+        if refusal is not None and response.status_code in (101, 426):
+            response = protocol.reject(refusal.status, refusal.text)
+            response.headers.update(refusal.headers)
+        protocol.send_response(response)
+        await _flush(stream, protocol)
+        raise HandshakeFailed(bytes(response.body).decode().strip(), status=response.status_code)
+    raise HandshakeFailed(f"the opening handshake took longer than {limits.handshake_s:g} s")
+
+
+def parse_url(url: str) -> WebSocketURI:
+    """Return the parts of a ``ws://`` or ``wss://`` address.  Raises ConfigError."""
+    try:
+        return parse_uri(url)
+    except (InvalidURI, ValueError) as error:
+        raise ConfigError(f"{url!r} is not a WebSocket address: {error}") from error
+
+
+async def request_websocket(
+    stream: trio.abc.Stream,
+    uri: WebSocketURI,
+    limits: SocketLimits,
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+) -> Driver:
+    """Ask the server at the other end of ``stream`` for a WebSocket.
+
+    Raises HandshakeFailed with the HTTP status when the server refuses, and without one when what it
+    answers is not HTTP, or when it leaves.
+    """
+    protocol = ClientProtocol(uri, max_size=limits.max_message_bytes)
+    request = protocol.connect()
+    for name, value in headers:
+        request.headers[name] = value
+    protocol.send_request(request)
+    await _flush(stream, protocol)
+    while True:
+        await _feed(stream, protocol)
+        failure = protocol.handshake_exc
+        # Frames may have come with the response: they stay where the driver finds them.
+        if failure is None and not any(isinstance(event, Response) for event in protocol.events):
+            continue
+        if failure is None:
+            return Driver(protocol, limits)
+        for event in protocol.events_received():
+            if isinstance(event, Response) and event.status_code != 101:
+                text = bytes(event.body or b"").decode(errors="replace").strip()[:200]
+                raise HandshakeFailed(
+                    text or event.reason_phrase,
+                    status=event.status_code,
+                    retry_after=event.headers.get("Retry-After"),
+                ) from failure
+        raise HandshakeFailed(str(failure)) from failure

@@ -1,0 +1,165 @@
+"""The seam: what a WebSocket is to whoever sends and receives messages on it.
+
+Two things fit it: our own layer over any ``trio.abc.Stream`` (``StreamSocket``), and a connection that an
+application already holds in ``trio-websocket`` (``adopt_trio_websocket``).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Protocol, TypeAlias
+
+import attrs
+
+from voicetrio.errors import ConfigError, TransportError
+
+__all__ = [
+    "HandshakeFailed",
+    "Message",
+    "MessageSocket",
+    "SocketClosed",
+    "SocketLimits",
+    "SocketStatistics",
+]
+
+Message: TypeAlias = bytes | str
+"""A whole message: bytes for a binary one, str for a text one."""
+
+
+class HandshakeFailed(TransportError):
+    """The opening handshake did not lead to a WebSocket.
+
+    ``status`` is the HTTP status of the answer; None when there was none.  ``retry_after`` is that header's
+    text, if the answer had one.
+    """
+
+    def __init__(self, why: str, *, status: int | None = None, retry_after: str | None = None) -> None:
+        self.why = why
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(why if status is None else f"{why} (HTTP {status})")
+
+
+class SocketClosed(TransportError):
+    """The connection is over.
+
+    Attributes:
+        code: the close code; None when no close frame was sent or received.
+        reason: the close frame's text, or what happened.
+        by: ``peer`` (it closed first), ``us`` (we did, also because the peer broke a rule), or
+            ``network`` (it broke, or pings were not answered).
+    """
+
+    def __init__(self, code: int | None, reason: str, by: Literal["peer", "us", "network"]) -> None:
+        self.code = code
+        self.reason = reason
+        self.by = by
+        text = reason or {"peer": "the peer closed the connection", "us": "closed", "network": "lost"}[by]
+        super().__init__(text if code is None else f"{text} (code {code})")
+
+
+def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise ConfigError(f"{attribute.name} must be above 0, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class SocketLimits:
+    """The bounds of one connection; times in seconds."""
+
+    max_message_bytes: int = attrs.field(default=65536, validator=_positive)
+    """A longer message ends the connection with code 1009, before its payload is read."""
+    max_fragments: int = attrs.field(default=1024, validator=_positive)
+    """A message in more pieces ends the connection with code 1009."""
+    max_inbox_bytes: int = attrs.field(default=1 << 20, validator=_positive)
+    """Messages that wait to be received; a peer that sends more ends the connection with code 1008."""
+    keepalive_s: float = attrs.field(default=20.0, validator=_positive)
+    """From one ping to the next; ``math.inf`` for none."""
+    keepalive_timeout_s: float = attrs.field(default=10.0, validator=_positive)
+    """A ping must be answered within this time, or the peer is gone."""
+    close_s: float = attrs.field(default=2.0, validator=_positive)
+    """Writing a close frame and waiting for its answer take at most this; then the socket is dropped."""
+    handshake_s: float = attrs.field(default=10.0, validator=_positive)
+    """The opening handshake takes at most this, from the first byte to the last."""
+
+    @property
+    def stall_s(self) -> float:
+        """How long a write of ours may make no progress, in seconds."""
+        return self.keepalive_s + self.keepalive_timeout_s if self.keepalive_s < math.inf else math.inf
+
+
+@attrs.frozen(kw_only=True)
+class SocketStatistics:
+    """Counts of one connection."""
+
+    messages_sent: int
+    messages_received: int
+    bytes_sent: int
+    """Payload only."""
+    bytes_received: int
+    """Payload only."""
+    inbox_messages: int
+    """Messages that wait to be received."""
+    pings_answered: int
+    """Pings of ours that the peer answered."""
+    round_trip_s: float | None
+    """Of the last answered ping, in seconds."""
+
+
+class MessageSocket(Protocol):
+    """A connection that carries whole messages, both ways.
+
+    One task may be in ``receive`` at a time; any number may be in ``send``, one at a time writes.
+    """
+
+    @property
+    def is_open(self) -> bool:
+        """False from the moment that a close is sent, received, or the connection is lost."""
+        ...
+
+    @property
+    def remote(self) -> str:
+        """The peer's address, for logs."""
+        ...
+
+    @property
+    def limits(self) -> SocketLimits:
+        """The bounds of this connection."""
+        ...
+
+    async def send(self, message: Message | memoryview) -> None:
+        """Write one message; return when the operating system has taken all of it.
+
+        Raises trio.BrokenResourceError when the connection is over; ``receive`` tells why.  When it is
+        cancelled before the first byte, nothing was written; cancelled later, the connection is aborted,
+        so that a torn frame is never followed by another.
+        """
+        ...
+
+    def send_nowait(self, message: Message) -> bool:
+        """Queue a small message that nobody waits for; return False if there is no room."""
+        ...
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises SocketClosed once, after the last message; called again it raises
+        trio.ClosedResourceError.  Cancelling loses nothing.
+        """
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "", *, wait_answer: bool = True) -> None:
+        """Say goodbye and let go of the socket, within ``limits.close_s``.
+
+        With ``wait_answer`` the peer's close frame is awaited; without, the socket is dropped as soon as
+        ours is written.  Does nothing when the connection is over.  Cancelling drops the socket.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection without a goodbye; nothing is written from now on."""
+        ...
+
+    def statistics(self) -> SocketStatistics:
+        """Return the counts so far."""
+        ...

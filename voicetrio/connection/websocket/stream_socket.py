@@ -1,0 +1,352 @@
+"""Our own WebSocket over any ``trio.abc.Stream``: one reader, one writer at a time.
+
+1. ``run`` reads for as long as the connection lasts and never waits on a consumer: pings are answered and
+   a close is noticed also while nobody receives.  Messages wait in a bounded inbox.
+2. Whoever writes holds the *turn*.  A sender writes its own message, with no checkpoint between the
+   call and the first byte; what nobody sends (pongs, pings, queued messages) is written by one housekeeping
+   task, or taken along by the next sender.
+3. A write that did not complete aborts the connection.
+4. Every wait has a bound: a ping its answer, a write its progress, a close its end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import final
+
+import trio
+
+from voicetrio.connection.websocket.driver import Driver
+from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits, SocketStatistics
+
+__all__ = ["StreamSocket", "open_stream_socket"]
+
+RECEIVE_BYTES = 65536
+MESSAGE_OVERHEAD_BYTES = 64
+"""Counted for each message in the inbox, so that empty messages are bounded too."""
+
+
+@final
+class StreamSocket:
+    """A MessageSocket over a stream whose opening handshake is done.
+
+    ``run`` must be running while it is used: ``open_stream_socket`` sees to that.
+    """
+
+    def __init__(
+        self, stream: trio.abc.Stream, driver: Driver, limits: SocketLimits, *, remote: str = ""
+    ) -> None:
+        self._stream = stream
+        self._driver = driver
+        self._limits = limits
+        self._remote = remote
+        self._turn = trio.Lock()
+        self._inbox: deque[Message] = deque()
+        self._inbox_bytes = 0
+        self._receiver: trio.lowlevel.Task | None = None
+        self._work = trio.Event()
+        self._scope = trio.CancelScope()
+        self._is_reading = False
+        self._is_closing = False
+        self._outcome: SocketClosed | None = None
+        self._was_told = False
+        self._aborted = False
+        self._dropped = trio.Event()
+        self._ping_number = 0
+        self._ping_sent_at: float | None = None
+        self._round_trip_s: float | None = None
+        self._sent = self._received = self._sent_bytes = self._received_bytes = 0
+
+    @property
+    def is_open(self) -> bool:
+        """False from the moment that a close is sent, received, or the connection is lost."""
+        return self._outcome is None and not self._aborted and self._driver.is_open
+
+    @property
+    def remote(self) -> str:
+        """The peer's address, for logs."""
+        return self._remote
+
+    @property
+    def limits(self) -> SocketLimits:
+        """The bounds of this connection."""
+        return self._limits
+
+    # --- the owner's side ---
+
+    async def run(self, *, hold: trio.Event | None = None) -> None:
+        """Read, answer and keep alive until the connection is over, then drop the socket.
+
+        When it is cancelled while ``hold`` is not set, it waits for it (at most ``limits.close_s``)
+        before it drops the socket: somebody is still saying goodbye.
+        """
+        was_cancelled = True
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._keep_house, name=f"websocket {self._remote} keepalive")
+                    await self._read()
+                    nursery.cancel_scope.cancel()
+            was_cancelled = False
+        finally:
+            if hold is not None and was_cancelled and not self._aborted:
+                with trio.move_on_after(self._limits.close_s, shield=True):
+                    await hold.wait()
+            self.abort()
+            await trio.aclose_forcefully(self._stream)
+            self._dropped.set()
+
+    async def wait_dropped(self) -> None:
+        """Wait until the socket is dropped and ``run`` has nothing left to do."""
+        await self._dropped.wait()
+
+    async def _read(self) -> None:
+        self._is_reading = True
+        await trio.lowlevel.checkpoint()
+        try:
+            self._take(self._driver.take_messages())
+            while True:
+                data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
+                self._take(self._driver.receive(data))
+                if not data or self._driver.may_drop:
+                    break
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._end(SocketClosed(None, f"the connection broke: {error}", "network"))
+        finally:
+            self._is_reading = False
+        self._end(self._driver.outcome())
+
+    def _take(self, messages: list[Message]) -> None:
+        """Put what was read where it belongs; never waits."""
+        for message in messages:
+            self._received += 1
+            self._received_bytes += len(message)
+            if not self._is_closing:
+                self._inbox_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
+                self._inbox.append(message)
+        if self._inbox_bytes > self._limits.max_inbox_bytes:
+            self._driver.fail(1008, "messages come faster than they are taken")
+        if self._ping_sent_at is not None and self._driver.pong_count >= self._ping_number:
+            self._round_trip_s = trio.current_time() - self._ping_sent_at
+            self._ping_sent_at = None
+            self._work.set()  # the time of the next ping is known now
+        if self._driver.is_over:
+            # Nothing more will come: tell it now, and let the goodbye go on in the background.
+            self._end(self._driver.outcome())
+        if not self._driver.is_open:
+            self._limit_closing()
+        if messages:
+            self._wake_receiver()
+        if self._driver.has_output:
+            self._work.set()
+
+    def _limit_closing(self) -> None:
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + self._limits.close_s)
+
+    def _end(self, outcome: SocketClosed) -> None:
+        if self._outcome is None:
+            self._outcome = outcome
+        self._wake_receiver()
+
+    # --- what nobody sends: pongs, pings, queued messages ---
+
+    async def _keep_house(self) -> None:
+        ping_at = trio.current_time() + self._limits.keepalive_s
+        while True:
+            with trio.CancelScope(deadline=min(ping_at, self._answer_by)):
+                await self._work.wait()
+            self._work = trio.Event()
+            now = trio.current_time()
+            if now >= self._answer_by:
+                self._lose("no answer to pings")
+            elif now >= ping_at and self.is_open:
+                # The clock of the answer starts here and not when the ping is written: a peer that
+                # takes nothing shall be noticed too.
+                self._ping_number = self._driver.ping()
+                self._ping_sent_at = now
+            if now >= ping_at:
+                ping_at = math.inf
+            elif ping_at == math.inf and self._ping_sent_at is None:
+                ping_at = now + self._limits.keepalive_s
+            await self._write_output()
+
+    @property
+    def _answer_by(self) -> float:
+        """When the ping that is out must be answered."""
+        if self._ping_sent_at is None:
+            return math.inf
+        return self._ping_sent_at + self._limits.keepalive_timeout_s
+
+    async def _write_output(self) -> None:
+        if not self._driver.has_output:
+            await trio.lowlevel.checkpoint()
+            return
+        answer_by = self._answer_by
+        bound = min(answer_by, trio.current_time() + self._limits.stall_s)
+        with trio.CancelScope(deadline=bound) as scope:
+            async with self._turn:
+                with suppress(trio.BrokenResourceError):  # the write told it, and aborted
+                    await self._flush()
+        if scope.cancelled_caught:
+            self._lose("no answer to pings" if bound == answer_by else "the peer takes no data")
+
+    def _lose(self, why: str) -> None:
+        self._end(SocketClosed(None, why, "network"))
+        self.abort()
+
+    # --- writing: only with the turn ---
+
+    async def _flush(self) -> None:
+        output, eof = self._driver.take_output()
+        if output:
+            await self._write(output)
+        else:
+            await trio.lowlevel.checkpoint()
+        if eof and isinstance(self._stream, trio.abc.HalfCloseableStream) and not self._aborted:
+            # Without half-close (TLS), the peer sees our close frame and closes first, or close_s passes.
+            try:
+                await self._stream.send_eof()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._lose("the connection broke while it was closed")
+
+    async def _write(self, data: bytes) -> None:
+        if self._aborted:
+            raise trio.BrokenResourceError("the connection is over")
+        is_complete = False
+        try:
+            await self._stream.send_all(data)
+            is_complete = True
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._end(SocketClosed(None, f"the connection broke: {error}", "network"))
+            raise trio.BrokenResourceError("the connection is over") from error
+        finally:
+            if not is_complete:
+                # Half a frame may be on the wire: nothing may follow it.
+                self.abort()
+
+    async def send(self, message: Message | memoryview) -> None:
+        """Write one message; see MessageSocket."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._turn.acquire_nowait()
+        except trio.WouldBlock:
+            await self._turn.acquire()
+        try:
+            if not self.is_open:
+                raise trio.BrokenResourceError("the connection is over")
+            await self._write(self._driver.send(message))
+        finally:
+            self._turn.release()
+        self._sent += 1
+        self._sent_bytes += len(message)
+
+    def send_nowait(self, message: Message) -> bool:
+        """Queue a small message that nobody waits for; return False if there is no room."""
+        if not self.is_open or not self._driver.queue(message):
+            return False
+        self._sent += 1
+        self._sent_bytes += len(message)
+        self._work.set()
+        return True
+
+    # --- receiving ---
+
+    async def receive(self) -> Message:
+        """Return the next message; see MessageSocket."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._receiver is not None:
+            raise trio.BusyResourceError("another task is receiving on this connection")
+        if self._inbox or self._outcome is not None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            self._receiver = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
+        if self._inbox:
+            message = self._inbox.popleft()
+            self._inbox_bytes -= len(message) + MESSAGE_OVERHEAD_BYTES
+            return message
+        if self._was_told or self._outcome is None:
+            raise trio.ClosedResourceError("the end of this connection was told before")
+        self._was_told = True
+        raise self._outcome
+
+    def _wake_receiver(self) -> None:
+        if self._receiver is not None:
+            receiver, self._receiver = self._receiver, None
+            trio.lowlevel.reschedule(receiver)
+
+    def _stop_waiting(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._receiver = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    # --- closing ---
+
+    async def close(self, code: int = 1000, reason: str = "", *, wait_answer: bool = True) -> None:
+        """Say goodbye and let go of the socket; see MessageSocket."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self._aborted:
+            self._is_closing = True
+            self._driver.close(code, reason)
+            self._limit_closing()
+            try:
+                with trio.move_on_after(self._limits.close_s):
+                    async with self._turn:
+                        await self._flush()
+                    if wait_answer and self._is_reading:
+                        await self._dropped.wait()
+            except trio.BrokenResourceError:
+                pass
+            finally:
+                self._end(self._driver.outcome())
+                self.abort()
+        # Not left to ``run``, which may be held: when this returns, the socket is gone.
+        await trio.aclose_forcefully(self._stream)
+
+    def abort(self) -> None:
+        """Drop the connection without a goodbye; nothing is written from now on."""
+        if not self._aborted:
+            self._aborted = True
+            self._end(SocketClosed(None, "the connection was dropped", "us"))
+            self._scope.cancel()
+
+    def statistics(self) -> SocketStatistics:
+        """Return the counts so far."""
+        return SocketStatistics(
+            messages_sent=self._sent,
+            messages_received=self._received,
+            bytes_sent=self._sent_bytes,
+            bytes_received=self._received_bytes,
+            inbox_messages=len(self._inbox),
+            pings_answered=self._driver.pong_count,
+            round_trip_s=self._round_trip_s,
+        )
+
+
+@asynccontextmanager
+async def open_stream_socket(
+    stream: trio.abc.Stream, driver: Driver, limits: SocketLimits, *, remote: str = ""
+) -> AsyncIterator[StreamSocket]:
+    """Run a connection over ``stream`` for as long as the block lasts.
+
+    Left normally, the block says goodbye (code 1000) and waits for the answer, within
+    ``limits.close_s``; left by an exception, it says 1001 without waiting; cancelled, it drops
+    the socket.  An exception of the block passes through as it is.
+    """
+    socket = StreamSocket(stream, driver, limits, remote=remote)
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(socket.run, name=f"websocket {remote}")
+        try:
+            yield socket
+        except Exception as error:
+            failure = error
+            await socket.close(1001, wait_answer=False)
+        else:
+            await socket.close()
+        finally:
+            socket.abort()
+    if failure is not None:
+        raise failure

@@ -1,0 +1,1 @@
+"""Accepting peers, and giving each one a session."""

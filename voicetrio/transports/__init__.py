@@ -1,0 +1,1 @@
+"""Ways to reach a peer: memory, a WAV file, a WebSocket."""
