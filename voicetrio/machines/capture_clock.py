@@ -10,7 +10,7 @@ other from the arrival of audio:
    later than ``JUMP_S`` moves the clock at once: after a mere stall the frames that follow in a burst are
    early again, and move it back.
 3. Two clocks drift.  A small part of every lateness is taken over, which holds the error of a drift of
-   100 ppm under 2 ms.
+   100 ppm at 2 ms.
 
 A source that is read faster than real time is always early, so that its clock runs with its media.
 """
@@ -27,16 +27,18 @@ class CaptureClock:
     """Maps positions on the capture clock (samples at ``rate``) to seconds, and back."""
 
     def __init__(self, rate: int, now: float) -> None:
-        """Start with position 0 at ``now`` seconds."""
+        """Take position 0 to be spoken at ``now`` seconds, until the first audio tells."""
         self._rate = rate
         self._zero = now
+        self._has_heard = False
 
     def heard(self, start: int, end: int, now: float) -> None:
         """Take in that the audio from ``start`` to ``end`` (samples) arrived at ``now`` (seconds)."""
         zero = now - end / self._rate
         late_s = zero - self._zero
-        if late_s < 0 or late_s > JUMP_S:
+        if late_s < 0 or late_s > JUMP_S or not self._has_heard:
             self._zero = zero
+            self._has_heard = True
         else:
             self._zero += late_s * min(1.0, DRIFT_SHARE_PER_S * (end - start) / self._rate)
 
