@@ -37,7 +37,7 @@ from voicetrio.runtime.pipeline import Pipeline
 from voicetrio.runtime.playout import Playout, PlayoutSettings
 from voicetrio.runtime.stages import adopt
 from voicetrio.runtime.transport import HangUp, Transport
-from voicetrio.runtime.workers import current_session
+from voicetrio.runtime.workers import Job, abandoned_jobs, current_session
 
 __all__ = ["Session", "open_session"]
 
@@ -89,7 +89,7 @@ class Session:
         self._reason = ""
         self._failures: list[Exception] = []
         self._late: list[str] = []
-        self._abandoned: list[str] = []
+        self._abandoned: set[Job[Any]] = set()
         self._cut: dict[str, int] = {}
         self._body_scope = trio.CancelScope()
         self._outer_scope = trio.CancelScope()
@@ -194,9 +194,10 @@ class Session:
     async def _supervise(self, task_status: trio.TaskStatus[None]) -> None:
         self._supervisor = trio.lowlevel.current_task()
         current_session.set(self.name)
+        abandoned_jobs.set(self._abandoned)
         try:
             with emitting_to(self.hub), using_deadlines(self._deadlines):
-                with self.hub.observed_by(self._note), self.hub.observed_by(self._forward):
+                with self.hub.observed_by(self._forward):
                     async with trio.open_nursery() as guard:
                         guard.start_soon(self._watch_close, name=f"{self.name}/close watch")
                         try:
@@ -388,7 +389,7 @@ class Session:
             reason=self._reason,
             late=tuple(self._late),
             error=error,
-            abandoned=tuple(self._abandoned),
+            abandoned=tuple(sorted(job.name for job in self._abandoned)),
             counters=self._counters(),
         )
         self.hub.close()
@@ -398,10 +399,6 @@ class Session:
 
     def _error(self, others: list[Exception]) -> SessionError:
         return SessionError(f"{self.name} failed", [*self._failures, *others])
-
-    def _note(self, event: Event) -> None:
-        if isinstance(event, TaskStuck) and event.why.startswith("thread"):
-            self._abandoned.append(event.task)
 
     def _forward(self, event: Event) -> None:
         """Let the peer see the events that its wire has words for."""

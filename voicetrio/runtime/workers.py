@@ -39,6 +39,7 @@ __all__ = [
     "Runner",
     "WorkerPool",
     "WorkerStatistics",
+    "abandoned_jobs",
     "check_cancelled",
     "current_session",
     "open_model_pool",
@@ -54,6 +55,9 @@ RECENT = 512
 
 current_session: ContextVar[str] = ContextVar("voicetrio_session", default="")
 """The session that this task works for: pools are fair between sessions.  The session sets it."""
+
+abandoned_jobs: ContextVar[set["Job[Any]"] | None] = ContextVar("voicetrio_abandoned_jobs", default=None)
+"""Where a session collects the jobs that it left behind; one that returns takes itself out."""
 
 
 def check_cancelled() -> None:
@@ -104,6 +108,7 @@ class Job(Generic[T]):
         self._begun = False
         self._given_up = False
         self.started_at = trio.current_time()
+        self._left_in: set[Job[Any]] | None = None
 
     def begin(self) -> bool:
         """Take the model into use; False when the caller gave up before, and the job must not run.
@@ -294,6 +299,8 @@ class ModelPool(Generic[M]):
     def _returned(self, job: Job[Any]) -> None:
         model = self._busy.pop(job)
         self._abandoned.pop(job, None)
+        if job._left_in is not None:
+            job._left_in.discard(job)
         job_s = trio.current_time() - job.started_at
         self._jobs_s.append(job_s)
         self._job_max_s = max(self._job_max_s, job_s)
@@ -305,6 +312,9 @@ class ModelPool(Generic[M]):
         """The caller goes; a job that has begun keeps its instance, one that has not gives it back."""
         if job._give_up():
             self._abandoned[job] = None
+            job._left_in = abandoned_jobs.get()
+            if job._left_in is not None:
+                job._left_in.add(job)
             self._abandoned_total += 1
         else:
             self._release(self._busy.pop(job))
