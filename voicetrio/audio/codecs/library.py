@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from voicetrio.errors import AudioError
 from voicetrio.frames import Samples
 
 __all__ = ["from_library", "library_errors", "open_context", "to_library"]
+
+_POINTERS_IN_A_FRAME: Final = 8  # AV_NUM_DATA_POINTERS
 
 
 def open_context(codec: str, mode: Literal["r", "w"], rate: int | None = None, **attributes: Any) -> Any:
@@ -52,9 +54,12 @@ def to_library(samples: Samples, rate: int, position: int) -> Any:
 
 def from_library(frame: Any) -> Samples:
     """Return a decoded frame as int16 mono, whatever its sample type and channels are."""
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= _POINTERS_IN_A_FRAME:
+        frame = _interleaved(frame)
     array = frame.to_ndarray()
     if not frame.format.is_planar:
-        array = array.reshape(-1, len(frame.layout.channels)).T
+        array = array.reshape(-1, channels).T
     if array.dtype == np.uint8:
         array = (array.astype(np.int16) - 128) << 8
     elif array.dtype == np.int32:
@@ -63,6 +68,18 @@ def from_library(frame: Any) -> Samples:
         array = from_float(array)
     mono: Samples = to_mono(array.T)
     return np.ascontiguousarray(mono)
+
+
+def _interleaved(frame: Any) -> Any:
+    """Return the same frame with its channels interleaved.
+
+    The library's Python side counts a frame's planes up to a null pointer, and a frame of 8 channels or more
+    has none: reading its planes one by one would crash the process.
+    """
+    import av
+
+    resampler = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
+    return resampler.resample(frame)[0]
 
 
 @contextmanager
