@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from voicetrio.cli.app import app, main
+from voicetrio.cli.command_line import app, main
 
 __all__ = ["app", "main"]

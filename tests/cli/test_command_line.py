@@ -1,0 +1,131 @@
+"""The command line as its user meets it: help, versions, statuses, and errors of one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from cyclopts import App
+
+import voicetrio.cli.command_line as command_line
+from voicetrio.errors import ConfigError
+from voicetrio.version import __version__
+
+
+def subcommands() -> list[str]:
+    return [name for name in command_line.app if not name.startswith("-")]
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in subcommands())
+
+
+@pytest.mark.parametrize("name", subcommands())
+def test_each_commands_help_gives_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main([name, "--help"]) == 0
+    assert f"Example: voicetrio {name}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["doctor", "--jsn"], ["doctor", "extra"]])
+def test_wrong_usage_is_one_line_and_status_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("voicetrio: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigError("the port is wrong:\n use 8765"), "voicetrio: the port is wrong: use 8765\n"),
+        (
+            FileNotFoundError(2, "No such file or directory", "a.wav"),
+            "voicetrio: a.wav: No such file or directory\n",
+        ),
+        (ExceptionGroup("g", [ConfigError("one"), ConfigError("two")]), "voicetrio: one\nvoicetrio: two\n"),
+    ],
+)
+def test_an_error_is_one_line_and_status_1(
+    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_line, "app", app_that_raises(error))
+    assert command_line.main([]) == 1
+    assert capsys.readouterr() == ("", line)
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "app", app_that_raises(KeyError("bug")))
+    with pytest.raises(KeyError):
+        command_line.main([])
+
+
+def app_that_raises(error: Exception) -> App:
+    app = App(result_action="return_value", exit_on_error=False, print_error=False)
+
+    @app.default
+    def fail() -> None:
+        raise error
+
+    return app
+
+
+def test_python_m_voicetrio_is_the_same_command() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_doctor_prints_one_object_and_nothing_else() -> None:
+    done = run("doctor", "--json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert report["voicetrio"] == __version__
+    assert report["packages"]["trio"]
+    assert report["extras"]["test"]["packages"]["pytest"]
+    assert 0 <= report["timers"]["median_ms"] <= report["timers"]["p99_ms"] <= report["timers"]["worst_ms"]
+
+
+def test_doctor_says_how_to_mend_an_extra_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("voicetrio.cli.doctor.EXTRAS", {"local": ("no-such-package-as-this",)})
+    assert command_line.main(["doctor"]) == 0
+    assert "pip install 'voicetrio[local]'" in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_early_is_no_traceback() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "voicetrio", "doctor", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 1
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "voicetrio", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

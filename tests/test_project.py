@@ -1,0 +1,61 @@
+"""What the project's own files promise each other."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from voicetrio.cli.doctor import CORE, EXTRAS
+from voicetrio.version import __version__
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def package_names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requirements} - {"voicetrio"}
+
+
+def shell_commands() -> list[str]:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^```sh\n(.+?)\n```$", readme, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_doctor_knows_what_is_always_needed() -> None:
+    assert set(CORE) == package_names(PROJECT["dependencies"])
+
+
+def test_doctor_knows_the_extras_and_their_packages() -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert EXTRAS.keys() == extras.keys()
+    for name, packages in EXTRAS.items():
+        assert set(packages) == package_names(extras[name])
+
+
+def test_the_readme_has_two_commands_the_demo_first_and_the_tests_second() -> None:
+    demo, tests = shell_commands()
+    assert demo.endswith("voicetrio demo")
+    assert "[local]" in demo
+    assert tests.endswith("python -m pytest")
+    assert "[test]" in tests
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    # .ci/run takes the first line of the README that holds this, and nothing else decides what it runs.
+    _, tests = shell_commands()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert next(line for line in readme.splitlines() if "-m pytest" in line) == tests
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "grep -m1 -E -- '-m pytest' README.md" in script
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+def test_both_licences_are_there_in_full() -> None:
+    assert "Permission is hereby granted" in (ROOT / "LICENSE-MIT").read_text(encoding="utf-8")
+    assert "END OF TERMS AND CONDITIONS" in (ROOT / "LICENSE-APACHE").read_text(encoding="utf-8")
+
+
+def test_the_changelog_speaks_of_this_version_or_of_what_is_not_yet_released() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{__version__}]" in changelog or "## [Unreleased]" in changelog
