@@ -44,6 +44,7 @@ _LARGEST_TRUSTED_SIZE: Final = 0x7FFFEFFF
 _RATES_HZ: Final = range(1_000, 768_001)
 _MAX_CHANNELS: Final = 64
 _READ_BYTES: Final = 1 << 20
+_LONGEST_FORMAT: Final = 64  # bytes of a chunk that matter here
 
 
 @attrs.frozen
@@ -243,6 +244,12 @@ def _read_exactly(file: BinaryIO, count: int, name: str) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _skip(file: BinaryIO, count: int, name: str) -> None:
+    """Read on without keeping what is read, whatever length a damaged chunk claims."""
+    while count > 0 and (part := _read_exactly(file, min(count, _READ_BYTES), name)):
+        count -= len(part)
+
+
 def _read_header(file: BinaryIO, name: str) -> tuple[_Format, int | None, bool]:
     """Read up to the samples.
 
@@ -267,10 +274,11 @@ def _read_header(file: BinaryIO, name: str) -> tuple[_Format, int | None, bool]:
         kind, size = chunk[:4], int.from_bytes(chunk[4:], "little")
         if kind == b"data":
             break
-        body = _read_exactly(file, size + size % 2, name)  # chunks are padded to even lengths
-        position += len(body)
+        body = _read_exactly(file, min(size, _LONGEST_FORMAT), name)
+        _skip(file, size + size % 2 - len(body), name)  # chunks are padded to even lengths
+        position += size + size % 2
         if kind == b"fmt ":
-            found = _parse_format(body[:size], name)
+            found = _parse_format(body, name)
         elif kind == b"ds64" and len(body) >= 16:
             wide_size = int.from_bytes(body[8:16], "little")
     if found is None:
