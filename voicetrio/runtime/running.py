@@ -1,0 +1,229 @@
+"""Running stages side by side, with one report for one failure.
+
+``StageRun`` runs one stage and ends its ends.  ``run_together`` runs several in one nursery and raises what
+failed: one failure as itself, several as one flat group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal, TypeAlias, final
+
+import attrs
+import trio
+
+from voicetrio.errors import LinkBroken, LinkStopped
+from voicetrio.runtime.ends import FusedInlet, FusedOutlet, Outlet, SharedOutlet, close_now, link_of
+from voicetrio.runtime.link_state import Link
+from voicetrio.runtime.stages import Shape
+
+__all__ = ["Job", "StageRun", "StageState", "StageStatistics", "run_together", "split"]
+
+StageState: TypeAlias = Literal["ready", "running", "ended", "stopped", "failed", "cancelled"]
+"""``ended``: it returned.  ``stopped``: nobody read its outlet any more, and it gave up."""
+
+
+@attrs.frozen
+class StageStatistics:
+    """Counts of one stage."""
+
+    name: str
+    state: StageState
+    frames_in: int | None
+    """Frames taken from its inlet; None where it has none, or where the inlet is a foreign channel."""
+    frames_out: int | None
+    """Frames sent, after the transforms that are fused to its outlet; None as for ``frames_in``."""
+    transforms: tuple[str, ...]
+    """The transforms that run in its task, in order."""
+    inner: Any = None
+    """The ``statistics()`` of a stage that has stages inside."""
+
+
+@final
+@attrs.define(eq=False)
+class StageRun:
+    """One run of one stage."""
+
+    name: str
+    stage: Callable[..., Awaitable[None]]
+    shape: Shape
+    owner: str
+    """For notes on exceptions: ``pipeline p``."""
+    transforms: tuple[str, ...] = ()
+    inlet: trio.abc.ReceiveChannel[Any] | None = None
+    outlet: Outlet | None = None
+    state: StageState = "ready"
+
+    async def run(self) -> None:  # noqa: ASYNC910  # it checkpoints as the stage does
+        """Run the stage, then end both of its ends.
+
+        A normal return ends the outlet, after what fused transforms still hold; an exception aborts it.
+        LinkStopped of the stage's own outlet is how a stage is stopped, and no failure.
+        """
+        self.state = "running"
+        ends = [end for end in (self.inlet, self.outlet) if end is not None]
+        try:
+            await self.stage(*ends)
+            if isinstance(self.inlet, FusedInlet) and self.inlet.failure is not None:
+                raise self.inlet.failure  # the stage hid it
+            if self.outlet is not None:
+                await self.outlet.aclose()
+            self.state = "ended"
+        except BaseException as exc:  # noqa: ASYNC103  # only a stop of this very stage is absorbed
+            failed = split(exc, self._is_own_stop)[1]
+            if failed is None:
+                self.state = "stopped"
+                if self.outlet is not None:
+                    self.outlet.abort(exc)
+                return  # noqa: ASYNC104, ASYNC910
+            self._fail(failed)
+            if failed is exc:
+                raise
+            raise failed from None  # noqa: ASYNC104  # a Cancelled is part of it
+        finally:
+            if self.inlet is not None:
+                close_now(self.inlet)
+
+    def _fail(self, exc: BaseException) -> None:
+        cause = exc
+        if self.is_consequence(exc) and isinstance(exc, LinkBroken) and exc.cause is not None:
+            cause = exc.cause  # those further down learn of what failed first
+        if self.outlet is not None:
+            self.outlet.abort(cause)
+        only_cancelled = split(exc, _is_cancelled)[1] is None
+        self.state = "cancelled" if only_cancelled else "failed"
+        if not (only_cancelled or self._is_transforms(exc)):
+            exc.add_note(f"in stage {self.name} of {self.owner}")
+
+    def _is_transforms(self, exc: BaseException) -> bool:
+        """Whether a transform raised ``exc``, which then carries a note that names the transform."""
+        ends = (self.inlet, self.outlet)
+        return any(isinstance(end, FusedInlet | FusedOutlet) and end.failure is exc for end in ends)
+
+    def _is_own_stop(self, exc: BaseException) -> bool:
+        return isinstance(exc, LinkStopped) and self.outlet is not None and exc.link is self.outlet.link
+
+    def is_consequence(self, exc: BaseException) -> bool:
+        """Whether ``exc`` only says that the stage before this one failed."""
+        return isinstance(exc, LinkBroken) and self.inlet is not None and exc.link is link_of(self.inlet)
+
+    def statistics(self) -> StageStatistics:
+        """Return the counts so far."""
+        inner = getattr(self.stage, "statistics", None)
+        return StageStatistics(
+            name=self.name,
+            state=self.state,
+            frames_in=_frames_in(self.inlet),
+            frames_out=_frames_out(self.outlet),
+            transforms=self.transforms,
+            inner=inner() if callable(inner) else None,
+        )
+
+
+def _frames_in(inlet: object) -> int | None:
+    link = link_of(inlet)
+    return link.statistics().received if isinstance(link, Link) else None
+
+
+def _frames_out(outlet: object) -> int | None:
+    if isinstance(outlet, SharedOutlet):
+        return outlet.sent
+    link = link_of(outlet)
+    return link.statistics().sent if isinstance(link, Link) else None
+
+
+# --- several at once ---------------------------------------------------------------------------
+
+
+def _never(_exc: BaseException) -> bool:
+    return False
+
+
+@final
+@attrs.frozen
+class Job:
+    """One of the things that ``run_together`` runs."""
+
+    name: str
+    """The task's name."""
+    run: Callable[[], Awaitable[None]]
+    is_consequence: Callable[[BaseException], bool] = _never
+    """Tells what only says that a neighbour failed: reported if nothing else is."""
+
+
+async def run_together(what: str, jobs: Iterable[Job]) -> None:  # noqa: ASYNC910  # as the jobs do
+    """Run ``jobs`` in one nursery until all have returned; the first failure cancels the others.
+
+    Raises what failed: one exception as it is, several as one flat ExceptionGroup that names ``what``.
+    """
+    failures: list[BaseException] = []
+    consequences: list[BaseException] = []
+
+    async def supervise(job: Job) -> None:  # noqa: ASYNC910  # it checkpoints as the job does
+        try:
+            await job.run()
+        except BaseException as exc:  # noqa: ASYNC103  # what is not raised here is raised below
+            cancelled, rest = split(exc, _is_cancelled)
+            if rest is None:
+                raise
+            echo, failed = split(rest, job.is_consequence)
+            if echo is not None:
+                consequences.append(echo)
+            if failed is not None:
+                failures.append(failed)
+            nursery.cancel_scope.cancel(f"{job.name} failed: {rest!r}")
+            if cancelled is not None:
+                raise cancelled from None  # noqa: ASYNC104
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for job in jobs:
+                nursery.start_soon(supervise, job, name=job.name)
+    except BaseException as exc:  # noqa: ASYNC103  # a failure is worth more than a Cancelled beside it
+        rest = split(exc, _is_cancelled)[1]
+        if rest is not None:  # Ctrl-C can arrive in the nursery itself
+            failures.extend(_leaves(rest))
+        elif not failures:
+            raise
+    _raise(what, failures or consequences[:1])
+
+
+def _raise(what: str, failures: list[BaseException]) -> None:
+    """Raise one exception as it is, several as one group without groups inside."""
+    if not failures:
+        return
+    if len(failures) == 1:
+        try:
+            raise failures.pop()
+        finally:
+            failures.clear()  # a traceback that holds this frame holds the list: no cycle
+    leaves = [leaf for failure in failures for leaf in _leaves(failure)]
+    failures.clear()
+    raise BaseExceptionGroup(f"{len(leaves)} failures in {what}", leaves)
+
+
+def _leaves(exc: BaseException, notes: tuple[str, ...] = ()) -> list[BaseException]:
+    """Return what is in a plain group, with the group's notes.  A group of another type is one failure."""
+    if type(exc) not in (ExceptionGroup, BaseExceptionGroup):
+        for note in notes:
+            exc.add_note(note)
+        return [exc]
+    assert isinstance(exc, BaseExceptionGroup)
+    notes = (*getattr(exc, "__notes__", ()), *notes)
+    return [leaf for inner in exc.exceptions for leaf in _leaves(inner, notes)]
+
+
+def split(
+    exc: BaseException, matches: Callable[[BaseException], bool]
+) -> tuple[BaseException | None, BaseException | None]:
+    """Return the part of ``exc`` that ``matches``, and the rest.
+
+    What is not a group goes to one side as it is; a group is split by its leaves.
+    """
+    if not isinstance(exc, BaseExceptionGroup):
+        return (exc, None) if matches(exc) else (None, exc)
+    return exc.split(lambda leaf: not isinstance(leaf, BaseExceptionGroup) and matches(leaf))
+
+
+def _is_cancelled(exc: BaseException) -> bool:
+    return isinstance(exc, trio.Cancelled)
