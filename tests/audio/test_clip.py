@@ -111,6 +111,12 @@ def test_a_small_file_of_many_hours_is_not_unpacked():
         load_clip(bomb, 8000, max_s=60)
 
 
+def test_a_file_that_changes_its_rate_on_the_way_is_refused():
+    parts = [encoded("mp3", "libmp3lame", tone(rate, 0.5), rate) for rate in (44100, 22050)]
+    with pytest.raises(AudioError, match=r"changes its sample rate from \d+ to \d+ Hz"):
+        load_clip(b"".join(parts), 24000)
+
+
 def test_a_video_without_sound_has_no_clip():
     sink = io.BytesIO()
     with av.open(sink, "w", format="avi") as container:

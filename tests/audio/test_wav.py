@@ -248,6 +248,30 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path):
         read_wav(tmp_path)
 
 
+def test_a_disk_that_fails_is_told():
+    class FailingFile(io.BytesIO):
+        name = "failing.wav"
+
+        def read(self, size=-1, /):
+            if self.tell() >= 44:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    with pytest.raises(AudioError, match=r"^failing\.wav: cannot be read: input/output error$"):
+        read_wav(FailingFile(wav_bytes(RAMP, 8000)))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
+def test_a_disk_that_is_full_is_told():
+    def record(sample_count):
+        with WavWriter("/dev/full", 8000) as writer:
+            writer.write(np.zeros(sample_count, np.int16))
+
+    for sample_count in (1, 100_000):  # found out at the close, and by a write
+        with pytest.raises(AudioError, match=r"^/dev/full: cannot be written: no space left"):
+            record(sample_count)
+
+
 def test_bytes_have_no_name():
     with pytest.raises(AudioError, match="the WAV data: not a WAV file"):
         read_wav(b"x" * 100)

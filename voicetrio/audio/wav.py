@@ -185,7 +185,10 @@ class WavWriter:
         self._file.write(header)
 
     def write(self, samples: Samples) -> None:
-        """Append int16 ``samples``: shape ``(n,)`` for mono, ``(n, channels)`` otherwise."""
+        """Append int16 ``samples``: shape ``(n,)`` for mono, ``(n, channels)`` otherwise.
+
+        Raises AudioError when the disk does not take them.
+        """
         channels = 1 if samples.ndim == 1 else samples.shape[1]
         if channels != self.channels:
             raise ConfigError(f"{self.path}: has {self.channels} channels, cannot take audio of {channels}")
@@ -199,10 +202,15 @@ class WavWriter:
         """Fill in the sizes and close the file; again does nothing."""
         if self._file.closed:
             return
-        with self._file:
-            if self._file.seekable():
-                self._file.seek(0)
-                self._file.write(wav_header(self.rate, self.channels, self.sample_count * 2 * self.channels))
+        try:
+            with self._file:
+                if self._file.seekable():
+                    self._file.seek(0)
+                    self._file.write(
+                        wav_header(self.rate, self.channels, self.sample_count * 2 * self.channels)
+                    )
+        except OSError as error:
+            raise AudioError(f"{self.path}: cannot be written: {_reason(error)}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -210,7 +218,11 @@ class WavWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except AudioError:
+            if error is None:  # else what ended the block tells more
+                raise
 
 
 # --- reading ---------------------------------------------------------------------------------------
