@@ -19,6 +19,7 @@ __all__ = [
     "Event",
     "Failure",
     "FalseInterruption",
+    "HandedOff",
     "Interrupted",
     "LinkDropped",
     "MessageReceived",
@@ -27,6 +28,8 @@ __all__ = [
     "ReplyAudible",
     "ReplyCommitted",
     "ReplyEnded",
+    "ReplyFirstAudio",
+    "ReplyFirstText",
     "ReplyOpened",
     "ReplyRetracted",
     "Resumed",
@@ -36,6 +39,8 @@ __all__ = [
     "SpeechStarted",
     "SpeechStopped",
     "TaskStuck",
+    "ToolEnded",
+    "ToolStarted",
     "Transcript",
     "TranscriptWord",
     "TurnEnded",
@@ -215,6 +220,20 @@ class ReplyOpened(Event):
 
 
 @attrs.frozen(kw_only=True)
+class ReplyFirstText(Event):
+    """The language model gave the reply's first text."""
+
+    reply: str
+
+
+@attrs.frozen(kw_only=True)
+class ReplyFirstAudio(Event):
+    """The voice gave the reply's first audio; it is held until the reply is committed."""
+
+    reply: str
+
+
+@attrs.frozen(kw_only=True)
 class ReplyCommitted(Event):
     """The reply may be heard."""
 
@@ -287,6 +306,33 @@ class Interrupted(Event):
 
     reply: str
     because: Literal["words", "sustained voice", "request"]
+
+
+@attrs.frozen(kw_only=True)
+class ToolStarted(Event):
+    """A tool that a reply asked for runs."""
+
+    reply: str
+    tool: str
+    call_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ToolEnded(Event):
+    """A tool's call has its one result."""
+
+    reply: str
+    tool: str
+    call_id: str
+    how: Literal["done", "failed", "timed out", "cancelled"]
+
+
+@attrs.frozen(kw_only=True)
+class HandedOff(Event):
+    """Another agent speaks from the next reply on."""
+
+    old: str
+    new: str
 
 
 @attrs.frozen(kw_only=True)
