@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
@@ -36,6 +37,17 @@ class UpgradeRequest:
     remote: str
     """The peer's address and port, for logs."""
 
+    @classmethod
+    def from_target(cls, target: str, headers: Iterable[tuple[str, str]], remote: str) -> Self:
+        """Take apart the target of the request line.  Raises ValueError if it cannot be read."""
+        parts = urlsplit(target)
+        joined: dict[str, str] = {}
+        for name, value in headers:
+            key = name.lower()
+            joined[key] = f"{joined[key]}, {value}" if key in joined else value
+        query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=64))
+        return cls(parts.path, query, joined, remote)
+
 
 @attrs.frozen
 class Refusal:
@@ -44,16 +56,6 @@ class Refusal:
     status: int
     text: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
-
-
-def _as_request(request: Request, remote: str) -> UpgradeRequest:
-    parts = urlsplit(request.path)
-    headers: dict[str, str] = {}
-    for name, value in request.headers.raw_items():
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=64))
-    return UpgradeRequest(parts.path, query, headers, remote)
 
 
 async def _flush(stream: trio.abc.Stream, protocol: Protocol) -> None:
@@ -100,7 +102,7 @@ async def accept_websocket(
                 await _flush(stream, protocol)
                 raise HandshakeFailed(str(protocol.handshake_exc))
         try:
-            asked = _as_request(request, remote)
+            asked = UpgradeRequest.from_target(request.path, request.headers.raw_items(), remote)
         except ValueError as error:
             refusal: Refusal | None = Refusal(400, f"The address cannot be read: {error}.\n")
         else:

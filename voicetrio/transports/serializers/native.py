@@ -35,7 +35,7 @@ MAX_POSITION: Final = 2**53
 """Integers up to here are exact in every JSON library."""
 
 
-class _Wrong(Exception):  # noqa: N818 - never leaves this module
+class _Wrong(Exception):
     """A field of a message is wrong; the text says how."""
 
 
@@ -158,9 +158,10 @@ class NativeWire:
 
 def _json(kind: str, **fields: Any) -> str:
     try:
-        return json.dumps({"type": kind, **fields}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        # ASCII only: half a surrogate pair, which a client may send escaped, has no UTF-8.
+        return json.dumps({"type": kind, **fields}, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise LocalProtocolError(f"a {kind!r} message cannot be written as JSON: {error}", code=1011) from error
+        raise LocalProtocolError(f"a {kind!r} message is not JSON: {error}", code=1011) from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
