@@ -1,4 +1,4 @@
-"""Ogg pages (RFC 3533): bytes in, packets out.
+"""Ogg pages (RFC 3533): bytes in, packets out, and the other way.
 
 A page is ``OggS``, a header of 27 bytes, a table of segment lengths, and the segments.  A packet is a run of
 segments that ends with one shorter than 255 bytes; it may go on in the next page.  A page whose checksum
@@ -7,6 +7,7 @@ does not match is dropped and counted, and the search goes on for the next ``Ogg
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import Final, final
 
@@ -14,12 +15,13 @@ import attrs
 
 from voicetrio.errors import AudioError
 
-__all__ = ["OggPage", "OggReader"]
+__all__ = ["OggPage", "OggReader", "OggWriter"]
 
 _MAGIC: Final = b"OggS"
 _HEADER_BYTES: Final = 27
 _CONTINUED, _FIRST, _LAST = 0x01, 0x02, 0x04
 _MAX_PACKET_BYTES: Final = 1 << 20
+_MAX_SEGMENTS: Final = 255
 
 
 @attrs.frozen
@@ -103,6 +105,38 @@ class OggReader:
             self._partial[serial] = partial + body[start:end]
         granule = int.from_bytes(raw[6:14], "little", signed=True)
         return OggPage(packets, granule, serial, bool(flags & _FIRST), bool(flags & _LAST))
+
+
+@final
+class OggWriter:
+    """Makes the pages of one stream; its packets end in the page that they begin in."""
+
+    def __init__(self, serial: int) -> None:
+        self._serial = serial
+        self._sequence = 0
+
+    @staticmethod
+    def fitting(packets: list[bytes]) -> int:
+        """Return how many of ``packets`` fit into one page, at least one."""
+        segments = 0
+        for count, packet in enumerate(packets):
+            segments += len(packet) // 255 + 1
+            if segments > _MAX_SEGMENTS:
+                return max(1, count)
+        return len(packets)
+
+    def page(
+        self, packets: list[bytes], granule: int, *, is_first: bool = False, is_last: bool = False
+    ) -> bytes:
+        """Return the next page; ``granule`` is the position at its end."""
+        lengths = b"".join(b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) for packet in packets)
+        if len(lengths) > _MAX_SEGMENTS:
+            raise AudioError(f"{len(lengths)} segments do not fit into an Ogg page of {_MAX_SEGMENTS}")
+        flags = _FIRST * is_first | _LAST * is_last
+        start = _MAGIC + struct.pack("<BBqII", 0, flags, granule, self._serial, self._sequence)
+        rest = bytes([len(lengths)]) + lengths + b"".join(packets)
+        self._sequence += 1
+        return start + struct.pack("<I", _checksum(start + bytes(4) + rest)) + rest
 
 
 _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))

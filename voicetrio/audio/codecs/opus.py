@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, Final, final
 
 from voicetrio.audio.codecs.base import DecoderBase, EncoderBase
 from voicetrio.audio.codecs.formats import AudioFormat
 from voicetrio.audio.codecs.library import from_library, library_errors, open_context, to_library
-from voicetrio.audio.codecs.ogg import OggPage, OggReader
+from voicetrio.audio.codecs.ogg import OggPage, OggReader, OggWriter
 from voicetrio.audio.codecs.settings import OpusSettings
 from voicetrio.errors import AudioError
 from voicetrio.frames import Samples
@@ -18,72 +17,71 @@ __all__ = ["OpusDecoder", "OpusEncoder"]
 OPUS_CLOCK_HZ: Final = 48000
 """Opus counts, and decodes, at 48 kHz whatever went in (RFC 7845, section 4)."""
 
-
-class _Sink:
-    """A file that can only be written to.
-
-    With nothing to seek in, no muxer can go back and patch a header into bytes that are already gone.
-    """
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._held += data
-        return len(data)
-
-    def take(self) -> bytes:
-        data = bytes(self._held)
-        self._held.clear()
-        return data
+_VENDOR: Final = b"voicetrio"
+_TAGS: Final = b"OpusTags" + len(_VENDOR).to_bytes(4, "little") + _VENDOR + bytes(4)
 
 
 @final
 class OpusEncoder(EncoderBase):
-    """Opus in Ogg pages of ``page_ms``; the first bytes come with the first ``frame_ms`` of input."""
+    """Opus in Ogg pages of ``page_ms``; the first sound comes out with the first ``frame_ms`` of input.
+
+    The pages are made here because a general muxer keeps each one back until the next is full.
+    """
 
     def __init__(self, fmt: AudioFormat, rate: int, settings: OpusSettings) -> None:
         super().__init__(fmt, rate)
-        import av
-
-        self._position = 0
-        self._sink = _Sink()
         options = {
             "application": settings.application,
             "compression_level": str(settings.complexity),
             "frame_duration": str(settings.frame_ms),
         }
         with library_errors(f"opus at {rate} Hz, {settings.bit_rate} bit/s"):
-            # Without page_duration a page, and so the first byte of sound, takes a second.
-            pages = {"page_duration": str(settings.page_ms * 1000)}
-            self._container: Any = av.open(self._sink, "w", format="ogg", container_options=pages)
-            self._stream: Any = self._container.add_stream(
-                "libopus", rate=rate, options=options, layout="mono"
-            )
-            self._stream.bit_rate = settings.bit_rate
-            self._stream.codec_context.thread_count = 1
-            self._container.start_encoding()
+            self._context = open_context("libopus", "w", rate, bit_rate=settings.bit_rate, options=options)
+        head = bytes(self._context.extradata)
+        self._pre_skip = int.from_bytes(head[10:12], "little")
+        self._frame_ticks = settings.frame_ms * OPUS_CLOCK_HZ // 1000
+        self._page_packets = max(1, settings.page_ms // settings.frame_ms)
+        self._ogg = OggWriter(settings.serial)
+        self._header = self._ogg.page([head], 0, is_first=True) + self._ogg.page([_TAGS], 0)
+        self._position = 0
+        self._coded_ticks = 0
+        self._packets: list[bytes] = []
 
     def _encode(self, samples: Samples) -> bytes:
         with library_errors("opus"):
-            self._container.mux(self._stream.encode(to_library(samples, self.rate, self._position)))
+            packets = self._context.encode(to_library(samples, self.rate, self._position))
         self._position += samples.size
-        return self._sink.take()
+        return self._take_header() + self._take(packets)
 
     def _finish(self) -> bytes:
-        with library_errors("opus"):
-            if self._position:
-                self._container.mux(self._stream.encode(None))
-            # The last page is written by close(), so the sink is read after it.
-            self._container.close()
-        return self._sink.take()
+        body = self._take_header()
+        if self._position:
+            with library_errors("opus"):
+                body += self._take(self._context.encode(None), keep=1)
+        # The last page ends where the sound does, within its last packet (RFC 7845, section 4.4).
+        end = self._pre_skip + self._position * OPUS_CLOCK_HZ // self.rate if self._position else 0
+        return body + self._ogg.page(self._packets, end, is_last=True)
+
+    def _take(self, packets: list[Any], keep: int = 0) -> bytes:
+        """Return the pages that are full, leaving at least ``keep`` packets for a later page."""
+        self._packets += [data for packet in packets if (data := bytes(packet))]
+        pages = []
+        while True:
+            fitting = OggWriter.fitting(self._packets)
+            if len(self._packets) < self._page_packets + keep and fitting == len(self._packets):
+                break
+            some = self._packets[: min(self._page_packets, fitting)]
+            del self._packets[: len(some)]
+            self._coded_ticks += len(some) * self._frame_ticks
+            pages.append(self._ogg.page(some, self._coded_ticks))
+        return b"".join(pages)
+
+    def _take_header(self) -> bytes:
+        header, self._header = self._header, b""
+        return header
 
     def _release(self) -> None:
-        container, self._container, self._stream = self._container, None, None
-        if container is not None:
-            # It writes a last page that nobody reads; a failed encoder may fail here once more.
-            with contextlib.suppress(AudioError), library_errors("opus"):
-                container.close()
+        self._context = None
 
 
 @final

@@ -72,6 +72,8 @@ class OpusSettings:
     frame_ms: int = attrs.field(default=20, validator=in_((5, 10, 20, 40, 60)))
     page_ms: int = attrs.field(default=20, validator=_between(5, 1000))
     """Audio in one Ogg page.  Longer pages cost fewer bytes (28 each) and delay every byte by as much."""
+    serial: int = attrs.field(default=1, validator=_between(0, 2**32 - 1))
+    """The stream's number in its Ogg file; give each its own if you join streams."""
 
 
 @attrs.frozen
