@@ -58,8 +58,9 @@ async def test_a_receiver_waits_for_the_next_event_and_sees_the_end() -> None:
 
     async def observe() -> None:
         async with hub.subscribe() as subscription:
-            async for event in subscription:
-                got.append(event)
+            got.append(await subscription.receive())
+            with pytest.raises(trio.EndOfChannel):
+                await subscription.receive()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(observe)

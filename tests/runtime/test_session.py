@@ -174,7 +174,7 @@ async def test_cancellation_from_outside_equals_cancel(autojump_clock: trio.test
 async def test_an_exception_of_the_body_passes_through_unwrapped(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(KeyError, match="mine"):  # noqa: PT012
         async with open_session(Peer(), speaking(9.0)) as session:
             await trio.sleep(1.0)
             raise KeyError("mine")
@@ -272,7 +272,7 @@ async def test_a_stage_that_swallows_one_cancelled_still_ends(autojump_clock: tr
     async def swallows(context: SessionContext) -> None:
         try:
             await trio.sleep_forever()
-        except BaseException:  # noqa: ASYNC103, ASYNC104  # this is the fault under test
+        except BaseException:  # noqa: ASYNC103, ASYNC104, SIM105  # this is the fault under test
             pass
         await trio.sleep_forever()
 
@@ -324,7 +324,7 @@ async def test_an_endless_swallower_is_named_while_the_block_waits(
                 with trio.CancelScope(shield=True):
                     await trio.sleep(0.1)
                 await trio.sleep(0.1)
-            except BaseException:  # noqa: ASYNC103, ASYNC104  # this is the fault under test
+            except BaseException:  # this is the fault under test
                 pass
         raise SystemError("at last")
 
@@ -382,12 +382,15 @@ async def test_a_peer_serves_one_session_once(autojump_clock: trio.testing.MockC
 async def test_a_pipeline_is_a_behaviour_and_its_outlet_is_the_peer(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async def echo(inlet: trio.abc.ReceiveChannel[AudioFrame], outlet: trio.abc.SendChannel[AudioFrame]) -> None:
+    async def echo(
+        inlet: trio.abc.ReceiveChannel[AudioFrame], outlet: trio.abc.SendChannel[AudioFrame]
+    ) -> None:
         async for frame in inlet:
             await outlet.send(frame)
 
     peer = Peer(Traits(input_rate=RATE, output_rate=RATE))
     async with open_session(peer, pipeline(echo)) as session:
+        await trio.testing.wait_all_tasks_blocked()
         assert peer.inbound is not None
         position = 0
         for k in range(100):
@@ -404,7 +407,9 @@ async def test_a_pipeline_is_a_behaviour_and_its_outlet_is_the_peer(
 async def test_the_echo_of_a_live_pipeline_is_as_quick_after_a_stall_as_before(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async def echo(inlet: trio.abc.ReceiveChannel[AudioFrame], outlet: trio.abc.SendChannel[AudioFrame]) -> None:
+    async def echo(
+        inlet: trio.abc.ReceiveChannel[AudioFrame], outlet: trio.abc.SendChannel[AudioFrame]
+    ) -> None:
         async for frame in inlet:
             await outlet.send(frame)
 
@@ -412,6 +417,7 @@ async def test_the_echo_of_a_live_pipeline_is_as_quick_after_a_stall_as_before(
     sent: dict[int, float] = {}
 
     async with open_session(peer, pipeline(echo)):
+        await trio.testing.wait_all_tasks_blocked()
         position = 0
 
         async def speak(count: int, first: int, pace_s: float = 0.02) -> None:
@@ -430,11 +436,12 @@ async def test_the_echo_of_a_live_pipeline_is_as_quick_after_a_stall_as_before(
         await speak(150, 125)
 
     def latency(first: int, last: int) -> float:
-        values = []
-        for time, frame in peer.frames:
-            for value in set(frame.samples.tolist()) - {0}:
-                if first <= value <= last:
-                    values.append(time - sent[value])
+        values = [
+            time - sent[value]
+            for time, frame in peer.frames
+            for value in set(frame.samples.tolist()) - {0}
+            if first <= value <= last
+        ]
         return float(np.median(values))
 
     assert latency(200, 270) <= latency(20, 90) + 0.021

@@ -89,7 +89,7 @@ class SessionContext:
         self._provided.set()
 
     def send_message(self, data: Any) -> bool:
-        """Send ``data`` (anything that JSON can carry) to the peer's application; False if there is no room."""
+        """Send ``data`` (anything that JSON can carry) to the peer's application; False if it has no room."""
         return self._outbox.put(SendMessage(data))
 
     @contextmanager
@@ -152,7 +152,7 @@ class _PlayoutOutlet(trio.abc.SendChannel[Frame]):
             case DtmfFrame(digit=digit):
                 self._context._outbox.put(SendDtmf(digit))
             case _:
-                raise TypeError(f"a peer cannot be sent a {type(frame).__name__}: end the pipeline with audio")
+                raise TypeError(f"a peer cannot be sent a {type(frame).__name__}: send audio")
         await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:

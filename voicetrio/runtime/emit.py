@@ -18,9 +18,10 @@ import trio
 
 from voicetrio.events import Event
 
-__all__ = ["EventHub", "HubStatistics", "Subscription", "emit", "emitting_to"]
+__all__ = ["EventHub", "HubStatistics", "Subscription", "emit", "emitting_to", "watching_hubs"]
 
 _current_hub: ContextVar[EventHub | None] = ContextVar("voicetrio_event_hub", default=None)
+_watcher: ContextVar[Callable[[Event], object] | None] = ContextVar("voicetrio_hub_watcher", default=None)
 
 
 def emit(event: Event) -> None:
@@ -43,6 +44,19 @@ def emitting_to(hub: EventHub) -> Iterator[None]:
         _current_hub.reset(token)
 
 
+@contextmanager
+def watching_hubs(callback: Callable[[Event], object]) -> Iterator[None]:
+    """Call ``callback`` with each event of every hub that is made in this block, or in tasks started from it.
+
+    So a test or a server can see the events of sessions that it does not open itself.
+    """
+    token = _watcher.set(callback)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 @attrs.frozen
 class HubStatistics:
     """Counts of one hub."""
@@ -60,7 +74,8 @@ class EventHub:
 
     def __init__(self) -> None:
         self._subscriptions: list[Subscription] = []
-        self._callbacks: list[Callable[[Event], object]] = []
+        watcher = _watcher.get()
+        self._callbacks: list[Callable[[Event], object]] = [] if watcher is None else [watcher]
         self._told = 0
         self._dropped = 0
         self._observer_errors = 0

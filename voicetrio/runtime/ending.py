@@ -59,8 +59,8 @@ class SessionEnd:
     """Why and how a session ended."""
 
     reason: str
-    """``ended``, ``cancelled``, ``peer_gone``, ``source_ended``, ``completed``, ``failed``, or the reason that
-    the application gave."""
+    """``ended``, ``cancelled``, ``peer_gone``, ``source_ended``, ``completed``, ``failed``, or the
+    application's own reason."""
     late: tuple[str, ...]
     """What was not finished by its deadline, by name."""
     error: Exception | None

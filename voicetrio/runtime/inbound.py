@@ -119,9 +119,7 @@ class SessionInbound:
 
     def statistics(self) -> InboundStatistics:
         """Return the counts so far."""
-        return InboundStatistics(
-            self._frames, self._seconds, self._refused, self._confirmations, self._stale
-        )
+        return InboundStatistics(self._frames, self._seconds, self._refused, self._confirmations, self._stale)
 
     def _count(self, frame: AudioFrame) -> bool:
         if self._shut or not self._gate.is_open:

@@ -241,6 +241,7 @@ class Playout:
             return
         slip_s = self._pacer.settle(now)
         if slip_s:
+            self._mixer.skip(round(slip_s * self.rate))
             emit(PlayoutSlipped(position=self.position, late_s=slip_s + self.lead_s, slipped_s=slip_s))
         while self._pacer.due <= now + 1e-9 and self.is_active:
             if not self._outbox.has_room(self._frame_s):

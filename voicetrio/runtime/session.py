@@ -15,7 +15,6 @@ outer nursery ends.  ``cancel`` shuts a gate before anything else, so from its r
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,7 +41,8 @@ from voicetrio.runtime.workers import Job, abandoned_jobs, current_session
 __all__ = ["Session", "open_session"]
 
 _log = logging.getLogger("voicetrio.session")
-_numbers = itertools.count(1)
+# Counted by run, so that a run names its sessions the same whatever ran before it in this process.
+_sessions: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("voicetrio sessions", default=0)
 
 LAST_STEPS_S = 0.02
 """How long a task whose shield was broken may take to leave before it is named."""
@@ -94,9 +94,11 @@ class Session:
         self._body_scope = trio.CancelScope()
         self._outer_scope = trio.CancelScope()
         self._inner_scope = trio.CancelScope()
+        self._drain_scope = trio.CancelScope()
         self._watch_scope = trio.CancelScope()
         self._supervisor: trio.lowlevel.Task | None = None
         self._inside_over = False
+        self._inside_gone = trio.Event()
         self._transport_over = trio.Event()
         self._ended = trio.Event()
         self._result: SessionEnd | None = None
@@ -123,7 +125,9 @@ class Session:
             self._inbound.shut()
             self._context._ending.set()
             self.hub.tell(
-                SessionEnding(position=self.playout.position, reason=reason, drain_by=self._deadlines.drain_by)
+                SessionEnding(
+                    position=self.playout.position, reason=reason, drain_by=self._deadlines.drain_by
+                )
             )
 
     def cancel(self, reason: str = "cancelled") -> None:
@@ -158,7 +162,7 @@ class Session:
         return await self._wait_conversation()
 
     def send_message(self, data: Any) -> bool:
-        """Send ``data`` (anything that JSON can carry) to the peer's application; False if there is no room."""
+        """Send ``data`` (anything that JSON can carry) to the peer's application; False if it has no room."""
         return self._context.send_message(data)
 
     def events(self, max_items: int = 1024) -> Subscription:
@@ -191,7 +195,10 @@ class Session:
 
     # --- the tasks ---
 
-    async def _supervise(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _supervise(  # noqa: ASYNC128  # _run_inside calls started()
+        self,
+        task_status: trio.TaskStatus[None],  # noqa: ASYNC114
+    ) -> None:
         self._supervisor = trio.lowlevel.current_task()
         current_session.set(self.name)
         abandoned_jobs.set(self._abandoned)
@@ -204,11 +211,12 @@ class Session:
                             await self._run_inside(task_status)
                         finally:
                             self._inside_over = True
+                            self._inside_gone.set()
                             self._watch_scope.cancel()
         finally:
             self._finish()
 
-    async def _run_inside(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _run_inside(self, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC114
         async with trio.open_nursery() as outer:
             self._outer_scope = outer.cancel_scope
             for what, task in (
@@ -242,6 +250,7 @@ class Session:
                 self._fail(what, failures)
             if rest is not None:
                 raise rest from None
+        await trio.lowlevel.checkpoint()
 
     async def _run_behaviour(self) -> None:
         await run_behaviour(self._behaviour, self._context)
@@ -256,6 +265,7 @@ class Session:
                 self._peer_gone(PeerGone("the transport returned"))
         finally:
             self._transport_over.set()
+        await trio.lowlevel.checkpoint()
 
     async def _serve_requests(self) -> None:
         """End when the behaviour asks for it; notice a cancellation from outside."""
@@ -276,23 +286,22 @@ class Session:
             now = trio.current_time()
             if since is not None and now - since >= self._settings.stall_s:
                 self._peer_gone(PeerGone(f"the peer took nothing for {self._settings.stall_s:g} s"))
-                return
             await trio.sleep_until((now if since is None else since) + self._settings.stall_s)
 
     async def _watch_close(self) -> None:
         """At ``close_by``, open the shields that are not ours; then name whoever still keeps the session."""
-        if self._inside_over:
+        with self._deadlines.cleanup(math.inf) as in_time:
+            await self._inside_gone.wait()
+        if not in_time.cancelled_caught:
             return
-        with self._deadlines.cleanup(math.inf) as self._watch_scope:
-            await trio.sleep_forever()
         named: set[trio.lowlevel.Task] = set()
         with trio.CancelScope(shield=True) as self._watch_scope:
-            while not self._inside_over:
+            while True:
                 for task in self._tasks_inside():
                     break_shields(task, self._outer_scope)
                 await trio.sleep(LAST_STEPS_S)
                 for task in self._tasks_inside():
-                    if task not in named and not self._inside_over:
+                    if task not in named:
                         named.add(task)
                         self._name_stuck(task)
                 await trio.sleep(NAMING_INTERVAL_S)
@@ -312,11 +321,11 @@ class Session:
         if self._inner_scope.cancelled_caught:
             self._late.append("behaviour")
         self.playout.finish_all()
-        with trio.CancelScope(deadline=self._deadlines.drain_by) as scope:
+        with self._drain_scope:
             await self.playout.wait_drained()
             self.playout.stop_bed()
             await self.playout.wait_silent()
-        if scope.cancelled_caught:
+        if self._drain_scope.cancelled_caught:
             self._cut = self.playout.cut()
             self._late.extend(self._cut)
 
@@ -327,7 +336,8 @@ class Session:
 
     def _tighten(self, drain_by: float, close_by: float) -> None:
         self._deadlines.tighten(drain_by=drain_by, close_by=close_by)
-        self._inner_scope.deadline = min(self._inner_scope.deadline, self._deadlines.drain_by)
+        for scope in (self._inner_scope, self._drain_scope):
+            scope.deadline = min(scope.deadline, self._deadlines.drain_by)
         self._outer_scope.deadline = min(self._outer_scope.deadline, self._deadlines.close_by)
 
     def _shut_down(self, reason: str) -> None:
@@ -441,6 +451,12 @@ def _leaves(error: Exception) -> list[Exception]:
     return [error]
 
 
+def _next_name() -> str:
+    number = _sessions.get() + 1
+    _sessions.set(number)
+    return f"session-{number}"
+
+
 @asynccontextmanager
 async def open_session(
     peer: Transport,
@@ -461,8 +477,8 @@ async def open_session(
             An exception of the body alone passes through unwrapped.
         StageInUse: ``peer`` was used by another session.
     """
-    name = name or f"session-{next(_numbers)}"
-    adopt(peer, name)
+    name = name or _next_name()
+    adopt([peer], name)
     session = Session(peer, behaviour, name, settings or SessionSettings(), playout or PlayoutSettings())
     body_error: Exception | None = None
     async with trio.open_nursery() as nursery:

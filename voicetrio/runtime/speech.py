@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Speech", "SpeechSettings", "SpeechStatistics"]
 
+LIVE_WINDOW_TICKS = 25
+"""After so many ticks a live speech looks whether its backlog ever emptied."""
+
 SpeechState = Literal["held", "released", "over"]
 
 
@@ -61,7 +64,9 @@ class SpeechStatistics:
 class Speech:
     """One reply's audio; made by ``Playout.open_speech``."""
 
-    def __init__(self, playout: Playout, name: str, settings: SpeechSettings, *, live_s: float | None) -> None:
+    def __init__(
+        self, playout: Playout, name: str, settings: SpeechSettings, *, live_s: float | None
+    ) -> None:
         self.name = name
         self._playout = playout
         self._settings = settings
@@ -78,6 +83,8 @@ class Speech:
         self._next = 0  # reply position of the next sample to play
         self._starved = 0
         self._skipped = 0
+        self._window = 0
+        self._standing = 0
         self._room: trio.Event | None = None
         self._changed = trio.Event()
         self._flush_event = trio.Event()
@@ -101,7 +108,9 @@ class Speech:
         self._check()
         if isinstance(frame, WordFrame):
             scale = self._rate / frame.rate
-            self._ledger.add_word(SpokenWord(frame.text, round(frame.start * scale), round(frame.end * scale)))
+            self._ledger.add_word(
+                SpokenWord(frame.text, round(frame.start * scale), round(frame.end * scale))
+            )
             return
         self._append(self._to_rate(frame))
         while self._live_s is None and self.remaining_to_play_s > self._settings.max_ahead_s:
@@ -314,11 +323,26 @@ class Speech:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _stay_live(self, available: int, count: int) -> None:
+        """Drop what stands in the way of being live.
+
+        A backlog over the bound goes at once.  A smaller one that never empties is a standing queue: it
+        adds delay and serves nobody (Nichols and Jacobson, "Controlling Queue Delay", 2012), so what of it
+        was there at every tick of a window goes at the window's end.
+        """
         assert self._live_s is not None
-        excess = available - max(count, round(self._live_s * self._rate))
-        if excess > 0:
-            self._next += excess
-            self._skipped += excess
+        backlog = max(0, available - count)
+        self._standing = min(self._standing, backlog)
+        self._window += 1
+        if backlog > self._live_s * self._rate:
+            excess = backlog
+        elif self._window >= LIVE_WINDOW_TICKS:
+            excess = self._standing
+        else:
+            return
+        self._next += excess
+        self._skipped += excess
+        self._window = 0
+        self._standing = available
 
     def _forget(self) -> None:
         """Let go of audio that can no longer be rewound to."""

@@ -130,11 +130,17 @@ class Inbound(Protocol):
         ...
 
     def send_nowait(self, frame: AudioFrame) -> None:
-        """Give audio of a live source.  Never blocks: when the session lags, the oldest is dropped and counted."""
+        """Give audio of a live source.
+
+        Never blocks: when the session lags, the oldest is dropped and counted.
+        """
         ...
 
     def confirm(self, epoch: int, position: int) -> None:
-        """The peer has played up to ``position`` (playout clock); ignored if ``epoch`` is not the current one."""
+        """The peer has played up to ``position`` (playout clock).
+
+        Ignored if ``epoch`` is not the current one.
+        """
         ...
 
     def tell(self, event: Event) -> None:

@@ -56,7 +56,7 @@ RECENT = 512
 current_session: ContextVar[str] = ContextVar("voicetrio_session", default="")
 """The session that this task works for: pools are fair between sessions.  The session sets it."""
 
-abandoned_jobs: ContextVar[set["Job[Any]"] | None] = ContextVar("voicetrio_abandoned_jobs", default=None)
+abandoned_jobs: ContextVar[set[Job[Any]] | None] = ContextVar("voicetrio_abandoned_jobs", default=None)
 """Where a session collects the jobs that it left behind; one that returns takes itself out."""
 
 
