@@ -73,11 +73,13 @@ class Link(Generic[T]):
     __slots__ = (
         "__weakref__", "_broken", "_cause", "_discarded", "_dropped", "_dropped_s", "_durations",
         "_gap_items", "_gap_s", "_items", "_max_items", "_max_s", "_peak_items", "_peak_s", "_policy",
-        "_seconds", "_sent", "name", "receivers", "receiving", "senders", "sending",
+        "_seconds", "_sent", "name", "receivers", "receiving", "senders", "sending", "state",
     )  # fmt: skip
 
     def __init__(self, name: str, max_items: float, max_s: float | None, policy: LinkPolicy) -> None:
         self.name = name
+        self.state: LinkState = "open"
+        """Whether it is open, or which of the three endings came first."""
         self._max_items = max_items
         self._max_s = max_s
         self._policy = policy
@@ -103,15 +105,6 @@ class Link(Generic[T]):
     def __repr__(self) -> str:
         return f"<link {self.name!r} at {id(self):#x}: {self.state}, {len(self._items)} items>"
 
-    @property
-    def state(self) -> LinkState:
-        """Whether it is open, or how it ended."""
-        if not self.receivers:
-            return "stopped"
-        if self._broken:
-            return "broken"
-        return "open" if self.senders else "ended"
-
     def statistics(self) -> LinkStatistics:
         """Return the counts so far."""
         return LinkStatistics(
@@ -120,7 +113,7 @@ class Link(Generic[T]):
             policy=self._policy,
             items=len(self._items),
             max_items=self._max_items,
-            seconds=sum(map(_duration_s, self._items)),
+            seconds=sum(map(_duration_s, self._items), 0.0),
             max_s=self._max_s,
             peak_items=self._peak_items,
             peak_s=None if self._max_s is None else self._peak_s,
@@ -253,17 +246,23 @@ class Link(Generic[T]):
 
     # --- endings ---
 
+    def _settle(self, state: LinkState) -> None:
+        if self.state == "open":
+            self.state = state
+
     def sender_closed(self, sender: object) -> None:
         for task in [task for task, (owner, _) in self.sending.items() if owner is sender]:
             del self.sending[task]
             reschedule(task, outcome.Error(trio.ClosedResourceError()))
         self.senders -= 1
         if not self.senders and not self._broken:
+            self._settle("ended")
             self._wake_receivers()
 
     def abort(self, cause: BaseException | None) -> None:
         if self._broken:
             return  # the first cause is the one that matters
+        self._settle("broken")
         self._broken = True
         self._cause = cause
         for task in self.sending:
@@ -284,6 +283,7 @@ class Link(Generic[T]):
         self.receivers -= 1
         if self.receivers:
             return
+        self._settle("stopped")
         for task in self.sending:
             reschedule(task, outcome.Error(self._refusal()))
         self.sending.clear()

@@ -16,14 +16,22 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 import trio
 
-from voicetrio.errors import ConfigError, StageInUse
+from voicetrio.errors import ConfigError
 from voicetrio.runtime.ends import FusedInlet, FusedOutlet, adapt_outlet, close_now
 from voicetrio.runtime.links import LinkSender, LinkStatistics, open_link
-from voicetrio.runtime.running import Job, StageRun, StageStatistics, run_together
+from voicetrio.runtime.running import (
+    Job,
+    Once,
+    StageRun,
+    StageStatistics,
+    make_unique,
+    run_together,
+    sort_ends,
+)
 from voicetrio.runtime.stages import AnyStage, Shape, adopt, name_of, shape_of
 from voicetrio.runtime.transforms import Chain, Transform
 
-__all__ = ["Pipeline", "PipelinePart", "PipelineStatistics", "pipeline"]
+__all__ = ["Pipeline", "PipelinePart", "PipelineStatistics", "as_stage", "pipeline"]
 
 PipelinePart: TypeAlias = AnyStage | Transform[Any, Any]
 """What a pipeline is made of."""
@@ -64,6 +72,11 @@ def pipeline(
     return Pipeline(stages, name=name, link_s=link_s, link_items=link_items)
 
 
+def as_stage(part: PipelinePart) -> AnyStage:
+    """Return ``part`` as something that can be run: a transform becomes a pipeline of its own."""
+    return pipeline(part) if isinstance(part, Transform) else part
+
+
 @final
 class Pipeline:
     """Stages in a row; made by ``pipeline``.
@@ -92,9 +105,9 @@ class Pipeline:
         adopt((_adoptable(stage) for stage in stages), self._owner)
         self._slots = _slots(stages)
         self._runs = tuple(slot.stage_run(self._owner) for slot in self._slots)
-        _make_unique(self._runs)
+        make_unique(self._runs)
         self._links: list[LinkSender[Any]] = []
-        self._started = False
+        self._once = Once(self._owner)
 
     def __repr__(self) -> str:
         return f"<{self._owner}: {' > '.join(run.name for run in self._runs)}>"
@@ -126,10 +139,9 @@ class Pipeline:
         Raises what a stage raises, with a note that names the stage; an ExceptionGroup if several failed.
         Cancelling cancels every stage; what was on its way is lost, and the outlet is broken.
         """
-        inlet, outlet = self._sort(ends)
-        if self._started:
-            raise StageInUse(self._owner, "its first run", "another run")
-        self._started = True
+        shape = Shape(self.takes_inlet, self.gives_outlet)
+        inlet, outlet = sort_ends(self._owner, shape, ends)
+        self._once.begin()
         try:
             self._join(inlet, outlet)
             await run_together(self._owner, [self._job(index, run) for index, run in enumerate(self._runs)])
@@ -148,13 +160,6 @@ class Pipeline:
             tuple(run.statistics() for run in self._runs),
             tuple(link.statistics() for link in self._links),
         )
-
-    def _sort(self, ends: tuple[Any, ...]) -> tuple[Any, Any]:
-        wanted = [name for name, has in (("inlet", self.takes_inlet), ("outlet", self.gives_outlet)) if has]
-        if len(ends) != len(wanted):
-            raise ConfigError(f"{self._owner} is called with ({', '.join(wanted)}), not {len(ends)} ends")
-        given = dict(zip(wanted, ends, strict=True))
-        return given.get("inlet"), given.get("outlet")
 
     def _join(self, inlet: trio.abc.ReceiveChannel[Any] | None, outlet: Any) -> None:
         """Give every stage its ends, with the transforms that are fused to them."""
@@ -241,14 +246,6 @@ def _check_joints(shapes: Sequence[Shape], names: Sequence[str], owner: str) -> 
             raise ConfigError(f"{before} is a sink: {after} cannot follow it in {owner}")
         if not shapes[index].takes_inlet:
             raise ConfigError(f"{after} is a source: it cannot follow {before} in {owner}")
-
-
-def _make_unique(runs: Sequence[StageRun]) -> None:
-    seen: dict[str, int] = {}
-    for run in runs:
-        seen[run.name] = seen.get(run.name, 0) + 1
-        if seen[run.name] > 1:
-            run.name = f"{run.name}-{seen[run.name]}"
 
 
 async def _let_go(end: trio.abc.AsyncResource) -> None:  # noqa: ASYNC910  # most ends close at once

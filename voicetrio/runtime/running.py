@@ -6,21 +6,31 @@ failed: one failure as itself, several as one flat group.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 import attrs
 import trio
 
-from voicetrio.errors import LinkBroken, LinkStopped
+from voicetrio.errors import ConfigError, LinkBroken, LinkStopped, StageInUse
 from voicetrio.runtime.ends import FusedInlet, FusedOutlet, Outlet, SharedOutlet, close_now, link_of
 from voicetrio.runtime.link_state import Link
 from voicetrio.runtime.stages import Shape
 
-__all__ = ["Job", "StageRun", "StageState", "StageStatistics", "run_together", "split"]
+__all__ = [
+    "Job",
+    "Once",
+    "StageRun",
+    "StageState",
+    "StageStatistics",
+    "make_unique",
+    "run_together",
+    "sort_ends",
+]
 
-StageState: TypeAlias = Literal["ready", "running", "ended", "stopped", "failed", "cancelled"]
-"""``ended``: it returned.  ``stopped``: nobody read its outlet any more, and it gave up."""
+StageState: TypeAlias = Literal["ready", "running", "ended", "stopped", "broken", "failed", "cancelled"]
+"""``ended``: it returned.  ``stopped``: nobody read its outlet any more.  ``broken``: the stage before it
+failed."""
 
 
 @attrs.frozen
@@ -70,7 +80,7 @@ class StageRun:
                 await self.outlet.aclose()
             self.state = "ended"
         except BaseException as exc:  # noqa: ASYNC103  # only a stop of this very stage is absorbed
-            failed = split(exc, self._is_own_stop)[1]
+            failed = _split(exc, self._is_own_stop)[1]
             if failed is None:
                 self.state = "stopped"
                 if self.outlet is not None:
@@ -85,15 +95,17 @@ class StageRun:
                 close_now(self.inlet)
 
     def _fail(self, exc: BaseException) -> None:
-        cause = exc
-        if self.is_consequence(exc) and isinstance(exc, LinkBroken) and exc.cause is not None:
-            cause = exc.cause  # those further down learn of what failed first
         if self.outlet is not None:
-            self.outlet.abort(cause)
-        only_cancelled = split(exc, _is_cancelled)[1] is None
-        self.state = "cancelled" if only_cancelled else "failed"
-        if not (only_cancelled or self._is_transforms(exc)):
-            exc.add_note(f"in stage {self.name} of {self.owner}")
+            # Those further down learn of what failed first.
+            self.outlet.abort(exc.cause or exc if isinstance(exc, LinkBroken) else exc)
+        if _split(exc, _is_cancelled)[1] is None:
+            self.state = "cancelled"
+        elif _split(exc, self.is_consequence)[1] is None:
+            self.state = "broken"
+        else:
+            self.state = "failed"
+            if not self._is_transforms(exc):
+                exc.add_note(f"in stage {self.name} of {self.owner}")
 
     def _is_transforms(self, exc: BaseException) -> bool:
         """Whether a transform raised ``exc``, which then carries a note that names the transform."""
@@ -132,6 +144,42 @@ def _frames_out(outlet: object) -> int | None:
     return link.statistics().sent if isinstance(link, Link) else None
 
 
+def make_unique(runs: Iterable[StageRun]) -> None:
+    """Number the runs that have the same name: ``gate``, ``gate-2``."""
+    seen: dict[str, int] = {}
+    for run in runs:
+        seen[run.name] = seen.get(run.name, 0) + 1
+        if seen[run.name] > 1:
+            run.name = f"{run.name}-{seen[run.name]}"
+
+
+# --- for stages that have stages inside ----------------------------------------------------------
+
+
+@final
+class Once:
+    """Lets its owner run once."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._begun = False
+
+    def begin(self) -> None:
+        """Raise StageInUse the second time."""
+        if self._begun:
+            raise StageInUse(self._owner, "its first run", "another run")
+        self._begun = True
+
+
+def sort_ends(owner: str, shape: Shape, ends: Sequence[Any]) -> tuple[Any, Any]:
+    """Return ``(inlet, outlet)`` from the ends that a stage of this shape was called with, None for none."""
+    wanted = [name for name, has in (("inlet", shape.takes_inlet), ("outlet", shape.gives_outlet)) if has]
+    if len(ends) != len(wanted):
+        raise ConfigError(f"{owner} is called with ({', '.join(wanted)}): it was given {len(ends)} ends")
+    given = dict(zip(wanted, ends, strict=True))
+    return given.get("inlet"), given.get("outlet")
+
+
 # --- several at once ---------------------------------------------------------------------------
 
 
@@ -163,10 +211,10 @@ async def run_together(what: str, jobs: Iterable[Job]) -> None:  # noqa: ASYNC91
         try:
             await job.run()
         except BaseException as exc:  # noqa: ASYNC103  # what is not raised here is raised below
-            cancelled, rest = split(exc, _is_cancelled)
+            cancelled, rest = _split(exc, _is_cancelled)
             if rest is None:
                 raise
-            echo, failed = split(rest, job.is_consequence)
+            echo, failed = _split(rest, job.is_consequence)
             if echo is not None:
                 consequences.append(echo)
             if failed is not None:
@@ -180,7 +228,7 @@ async def run_together(what: str, jobs: Iterable[Job]) -> None:  # noqa: ASYNC91
             for job in jobs:
                 nursery.start_soon(supervise, job, name=job.name)
     except BaseException as exc:  # noqa: ASYNC103  # a failure is worth more than a Cancelled beside it
-        rest = split(exc, _is_cancelled)[1]
+        rest = _split(exc, _is_cancelled)[1]
         if rest is not None:  # Ctrl-C can arrive in the nursery itself
             failures.extend(_leaves(rest))
         elif not failures:
@@ -213,7 +261,7 @@ def _leaves(exc: BaseException, notes: tuple[str, ...] = ()) -> list[BaseExcepti
     return [leaf for inner in exc.exceptions for leaf in _leaves(inner, notes)]
 
 
-def split(
+def _split(
     exc: BaseException, matches: Callable[[BaseException], bool]
 ) -> tuple[BaseException | None, BaseException | None]:
     """Return the part of ``exc`` that ``matches``, and the rest.

@@ -23,7 +23,18 @@ import trio
 
 from voicetrio.errors import ConfigError, StageInUse
 
-__all__ = ["AnyStage", "Shape", "Sink", "Source", "Stage", "adopt", "has_state", "name_of", "shape_of"]
+__all__ = [
+    "AnyStage",
+    "Shape",
+    "Sink",
+    "Source",
+    "Stage",
+    "adopt",
+    "has_state",
+    "is_async",
+    "name_of",
+    "shape_of",
+]
 
 InT_contra = TypeVar("InT_contra", contravariant=True)
 OutT_co = TypeVar("OutT_co", covariant=True)
@@ -103,7 +114,7 @@ def _shape_by_parameters(stage: Callable[..., object], name: str) -> Shape:
     named = {parameter.name for parameter in parameters}
     ends = [end for end in ("inlet", "outlet") if end in named]
     if not ends:
-        hint = "" if _is_async(stage) else "; if it turns one frame into others, decorate it with @transform"
+        hint = "" if is_async(stage) else "; if it turns one frame into others, decorate it with @transform"
         raise ConfigError(f"{name} is not a stage: no parameter is named inlet or outlet{hint}")
     if inspect.isasyncgenfunction(_function_of(stage)):
         raise ConfigError(f"{name} is an async generator: let it send to its outlet instead")
@@ -125,7 +136,8 @@ def _function_of(stage: object) -> object:
     return getattr(type(stage), "__call__", stage)  # noqa: B004  # the function is wanted, not the answer
 
 
-def _is_async(stage: object) -> bool:
+def is_async(stage: object) -> bool:
+    """Whether calling ``stage`` gives something to await."""
     return inspect.iscoroutinefunction(_function_of(stage))
 
 
