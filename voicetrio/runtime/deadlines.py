@@ -41,7 +41,7 @@ class Deadlines:
 
     @contextmanager
     def cleanup(self, within_s: float = DEFAULT_CLEANUP_S) -> Iterator[trio.CancelScope]:
-        """Shield what is inside from cancellation, for ``within_s`` seconds and until ``close_by`` at most."""
+        """Shield what is inside, for ``within_s`` seconds and until ``close_by`` at most."""
         deadline = min(trio.current_time() + within_s, self.close_by)
         with trio.CancelScope(deadline=deadline, shield=True) as scope:
             self._scopes.add(scope)

@@ -195,9 +195,8 @@ class Session:
 
     # --- the tasks ---
 
-    async def _supervise(  # noqa: ASYNC128  # _run_inside calls started()
-        self,
-        task_status: trio.TaskStatus[None],  # noqa: ASYNC114
+    async def _supervise(  # noqa: ASYNC114, ASYNC128  # _run_inside calls started()
+        self, task_status: trio.TaskStatus[None]
     ) -> None:
         self._supervisor = trio.lowlevel.current_task()
         current_session.set(self.name)
