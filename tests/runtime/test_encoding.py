@@ -427,7 +427,7 @@ async def test_many_streams_cancelled_at_random_leave_nothing_behind():
     assert 20 < sum(ended) < 63
     assert codec_limiter().borrowed_tokens == 0
     assert codec_limiter().statistics().tasks_waiting == 0
-    assert all(encoder._codec._guard.state == "closed" for encoder in opened)
+    assert all(encoder.is_closed for encoder in opened)
 
 
 def test_the_light_formats_are_those_that_are_arithmetic():

@@ -115,10 +115,10 @@ class StreamDecoder:
         """
         with self._owner.call("decode"):
             self._bytes_in += len(data)
-            parts = [
-                await self._owner.run(self._codec.decode, data[start : start + _MAX_CALL_BYTES])
-                for start in range(0, max(1, len(data)), _MAX_CALL_BYTES)
-            ]
+            parts = [await self._owner.run(self._codec.decode, data[:_MAX_CALL_BYTES])]
+            for start in range(_MAX_CALL_BYTES, len(data), _MAX_CALL_BYTES):
+                part = data[start : start + _MAX_CALL_BYTES]
+                parts.append(await self._owner.run(self._codec.decode, part))
             return self._count(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     async def finish(self) -> Samples:
@@ -131,6 +131,11 @@ class StreamDecoder:
     async def aclose(self) -> None:
         """Close the decoder, after the call in flight; from any task, any number of times, shielded."""
         await self._owner.aclose()
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the codec's memory is freed."""
+        return self._owner.is_closed
 
     def statistics(self) -> DecoderStatistics:
         """Return the counts so far."""

@@ -130,6 +130,11 @@ class StreamEncoder:
         """
         await self._owner.aclose()
 
+    @property
+    def is_closed(self) -> bool:
+        """True once the codec's memory is freed."""
+        return self._owner.is_closed
+
     def statistics(self) -> EncoderStatistics:
         """Return the counts so far."""
         return EncoderStatistics(
