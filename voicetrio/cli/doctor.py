@@ -117,9 +117,7 @@ def _version(package: str) -> str | None:
 
 def _usable_cpus() -> int | None:
     """Return how many CPUs this process may run on: fewer than there are in many containers."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
 def _load() -> float | None:
