@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
@@ -20,6 +21,8 @@ from voicetrio.connection.websocket.socket import HandshakeFailed, SocketLimits
 from voicetrio.errors import ConfigError
 
 __all__ = ["Refusal", "UpgradeRequest", "accept_websocket", "parse_url", "request_websocket"]
+
+_log = logging.getLogger("voicetrio.websocket")
 
 NOT_A_WEBSOCKET = "This address speaks WebSocket: connect to it with a WebSocket client.\n"
 
@@ -90,15 +93,17 @@ async def accept_websocket(
     3 % at most.  The stream is left open either way.  Raises HandshakeFailed when it led to nothing (the
     client was told, if it still listened), and also after ``limits.handshake_s``.
     """
-    protocol = ServerProtocol(max_size=limits.max_message_bytes)
+    protocol = ServerProtocol(max_size=limits.max_message_bytes, logger=_log)
     with trio.move_on_after(limits.handshake_s):
         request: Request | None = None
         while request is None:
             await _feed(stream, protocol)
-            for event in protocol.events_received()[:1]:
-                assert isinstance(event, Request)
-                request = event
-            if request is None and protocol.handshake_exc is not None:
+            if protocol.events:
+                # Frames may have come with the request: they stay where the driver finds them.
+                first = protocol.events.pop(0)
+                assert isinstance(first, Request)
+                request = first
+            elif protocol.handshake_exc is not None:
                 await _flush(stream, protocol)
                 raise HandshakeFailed(str(protocol.handshake_exc))
         try:
@@ -143,7 +148,7 @@ async def request_websocket(
     Raises HandshakeFailed with the HTTP status when the server refuses, and without one when what it
     answers is not HTTP, or when it leaves.
     """
-    protocol = ClientProtocol(uri, max_size=limits.max_message_bytes)
+    protocol = ClientProtocol(uri, max_size=limits.max_message_bytes, logger=_log)
     request = protocol.connect()
     for name, value in headers:
         request.headers[name] = value

@@ -95,9 +95,9 @@ class SocketStatistics:
     messages_sent: int
     messages_received: int
     bytes_sent: int
-    """Payload only."""
+    """Payload only; of a text message its characters."""
     bytes_received: int
-    """Payload only."""
+    """Payload only; of a text message its characters."""
     inbox_messages: int
     """Messages that wait to be received."""
     pings_answered: int

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from tests.connection.websocket.raw import REQUEST
+from voicetrio.connection.websocket import (
+    HandshakeFailed,
+    Refusal,
+    SocketLimits,
+    UpgradeRequest,
+    accept_websocket,
+    open_stream_socket,
+    open_websocket_client,
+)
+from voicetrio.errors import ConfigError
+
+
+async def answer_to(request: bytes, *, refuse=None) -> tuple[str, HandshakeFailed | None]:
+    """Return the head and body of the server's answer, and what accept_websocket raised."""
+    near, far = trio.testing.memory_stream_pair()
+    await far.send_all(request)
+    failure = None
+    try:
+        await accept_websocket(near, SocketLimits(), refuse=refuse)
+    except HandshakeFailed as error:
+        failure = error
+    await near.aclose()
+    answer = b""
+    while data := await far.receive_some():
+        answer += bytes(data)
+    return answer.decode(), failure
+
+
+async def test_a_request_is_taken_apart():
+    seen: list[UpgradeRequest] = []
+    answer, failure = await answer_to(REQUEST, refuse=seen.append)
+    assert failure is None
+    assert answer.startswith("HTTP/1.1 101 ")
+    assert "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer  # RFC 6455, section 1.3
+    assert seen[0].path == "/call"
+    assert seen[0].query == {"input_rate": "8000"}
+    assert seen[0].headers["host"] == "test"
+
+
+async def test_no_extension_is_accepted():
+    offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    answer, _failure = await answer_to(REQUEST[:-2] + offer)
+    assert "xtensions" not in answer
+
+
+async def test_a_plain_get_is_told_to_upgrade():
+    answer, failure = await answer_to(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 426 Upgrade Required")
+    assert "Upgrade: websocket" in answer
+    assert "WebSocket client" in answer
+    assert failure.status == 426
+
+
+async def test_a_refusal_is_told_with_its_status_and_text():
+    refusal = Refusal(503, "No room.\n", {"Retry-After": "7"})
+    answer, failure = await answer_to(REQUEST, refuse=lambda _request: refusal)
+    assert answer.startswith("HTTP/1.1 503 ")
+    assert "Retry-After: 7" in answer
+    assert answer.endswith("No room.\n")
+    assert failure.status == 503
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (REQUEST.replace(b"GET", b"POST"), "405"),
+        (REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"), "505"),
+        (REQUEST.replace(b"Version: 13", b"Version: 8"), "400"),
+        (REQUEST.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"short"), "400"),
+        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", "414"),
+        (REQUEST[:-2] + b"X: " + b"y" * 10_000 + b"\r\n\r\n", "431"),
+        (REQUEST[:-2] + b"".join(b"X%d: y\r\n" % n for n in range(200)) + b"\r\n", "431"),
+        (REQUEST.replace(b"input_rate=8000", b"&".join(b"a=1" for _ in range(70))), "400"),
+        (b"\x16\x03\x01 not http at all\r\n\r\n", ""),
+    ],
+    ids="method version ws-version key long-path long-header many-headers many-fields garbage".split(),
+)
+async def test_a_bad_request_is_refused(request_bytes, status):
+    answer, failure = await answer_to(request_bytes)
+    assert failure is not None
+    assert answer.startswith(f"HTTP/1.1 {status}") if status else answer == ""
+
+
+async def test_a_client_that_leaves_in_the_middle_is_noticed():
+    near, far = trio.testing.memory_stream_pair()
+    await far.send_all(REQUEST[:30])
+    await far.aclose()
+    with pytest.raises(HandshakeFailed):
+        await accept_websocket(near, SocketLimits())
+
+
+async def test_a_slow_request_is_given_up(autojump_clock):
+    near, far = trio.testing.memory_stream_pair()
+
+    async def drip() -> None:
+        for byte in REQUEST:
+            await far.send_all(bytes([byte]))
+            await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drip)
+        with pytest.raises(HandshakeFailed, match="longer than 5 s"):
+            await accept_websocket(near, SocketLimits(handshake_s=5))
+        assert trio.current_time() == 5
+        nursery.cancel_scope.cancel()
+
+
+async def test_frames_that_come_with_the_request_are_not_lost(autojump_clock):
+    near, far = trio.testing.memory_stream_pair()
+    await far.send_all(REQUEST + b"\x81\x82\x00\x00\x00\x00hi")
+    driver, _request = await accept_websocket(near, SocketLimits())
+    async with open_stream_socket(near, driver, SocketLimits(close_s=0.01)) as socket:
+        assert await socket.receive() == "hi"
+        socket.abort()
+
+
+# --- the client's side ---
+
+
+async def connect_to(answer: bytes, **limits) -> None:
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            await far.receive_some(65536)
+            await far.send_all(answer)
+            if not answer.startswith(b"HTTP/1.1 1"):
+                await far.aclose()
+
+        nursery.start_soon(serve)
+        try:
+            async with open_websocket_client("ws://test/", stream=near, limits=SocketLimits(**limits)):
+                raise AssertionError("it must not open")
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_refused_client_is_told_status_text_and_when_to_come_back():
+    answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 5\r\nContent-Length: 8\r\n\r\nNo room.\r\n"
+    with pytest.RaisesGroup(HandshakeFailed) as caught:
+        await connect_to(answer)
+    (error,) = caught.value.exceptions
+    assert (error.status, error.retry_after, error.why) == (503, "5", "No room.")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"220 mail.test ESMTP\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: wrong\r\n\r\n",
+        b"",
+    ],
+    ids="not-http wrong-accept silence".split(),
+)
+async def test_what_is_no_websocket_server_is_noticed(answer, autojump_clock):
+    with pytest.RaisesGroup(HandshakeFailed):
+        await connect_to(answer, handshake_s=5)
+
+
+async def test_a_server_that_never_answers_is_given_up(autojump_clock):
+    near, _far = trio.testing.memory_stream_pair()
+    with pytest.raises(HandshakeFailed, match="within 5 s"):
+        async with open_websocket_client("ws://test/", stream=near, limits=SocketLimits(handshake_s=5)):
+            raise AssertionError("it must not open")
+    assert trio.current_time() == 5
+
+
+async def test_nobody_listens():
+    with pytest.raises(HandshakeFailed, match=r"cannot reach 127\.0\.0\.1:1:"):
+        async with open_websocket_client("ws://127.0.0.1:1/"):
+            raise AssertionError("it must not open")
+
+
+@pytest.mark.parametrize("url", ["http://test/", "ws://", "ws://test/#part", "ws://test:port/"])
+async def test_a_bad_address_is_a_config_error(url):
+    with pytest.raises(ConfigError, match="not a WebSocket address"):
+        async with open_websocket_client(url):
+            raise AssertionError("it must not open")
+
+
+def test_a_limit_must_be_positive():
+    with pytest.raises(ConfigError, match="close_s must be above 0"):
+        SocketLimits(close_s=0)
