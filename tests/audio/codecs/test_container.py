@@ -69,6 +69,16 @@ def test_what_holds_no_audio_is_an_error(data, message):
         read_all(data)
 
 
+def test_a_film_without_sound_is_an_error():
+    sink = io.BytesIO()
+    with av.open(sink, "w", format="matroska") as muxer:
+        stream = muxer.add_stream("mpeg4", rate=25, width=64, height=64, pix_fmt="yuv420p")
+        muxer.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        muxer.mux(stream.encode(None))
+    with pytest.raises(AudioError, match="holds no audio"):
+        ContainerReader(sink.getvalue())
+
+
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "http://127.0.0.1:9/"])
 def test_a_play_list_opens_nothing(target):
     play_list = f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n"

@@ -22,6 +22,7 @@ _HEADER_BYTES: Final = 27
 _CONTINUED, _FIRST, _LAST = 0x01, 0x02, 0x04
 _MAX_PACKET_BYTES: Final = 1 << 20
 _MAX_SEGMENTS: Final = 255
+_MAX_CORRUPT: Final = 1000
 
 
 @attrs.frozen
@@ -71,18 +72,24 @@ class OggReader:
             if self._held[4] == 0 and _checksum(raw) == int.from_bytes(raw[22:26], "little"):
                 del self._held[:page_end]
                 return self._parse(raw, bytes(lengths), raw[table_end:])
-            self.corrupt += 1
             del self._held[:4]  # not the page that it seemed to be: look behind its magic
+            self._count_corrupt()
 
     def _seek_magic(self) -> None:
         """Drop what stands before the next ``OggS``, keeping what may be the start of one."""
         if self._held.startswith(_MAGIC[: len(self._held)]):
             return
-        self.corrupt += 1
+        self._count_corrupt()
         at = self._held.find(_MAGIC)
         del self._held[: at if at >= 0 else max(0, len(self._held) - 3)]
         while self._held and not self._held.startswith(_MAGIC[: len(self._held)]):
             del self._held[:1]
+
+    def _count_corrupt(self) -> None:
+        # Each look at a false page costs its whole checksum, so a stream made of them must not go on.
+        self.corrupt += 1
+        if self.corrupt > _MAX_CORRUPT:
+            raise AudioError(f"the Ogg stream is damaged in more than {_MAX_CORRUPT} places")
 
     def _parse(self, raw: bytes, lengths: bytes, body: bytes) -> OggPage:
         flags, serial = raw[5], int.from_bytes(raw[14:18], "little")
