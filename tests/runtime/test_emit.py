@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from voicetrio.events import Dtmf, Event
-from voicetrio.runtime.emit import EventHub, emit, emitting_to
+from voicetrio.events import Dtmf, Event, SourceEnded
+from voicetrio.runtime.emit import EventHub, emit, emitting_to, watching_hubs
 
 
 async def test_without_a_session_an_event_is_gone() -> None:
@@ -78,3 +78,14 @@ async def test_a_closed_subscription_refuses_and_takes_no_more() -> None:
     hub.tell(Dtmf(digit="1"))
     with pytest.raises(trio.ClosedResourceError):
         await subscription.receive()
+
+
+async def test_a_watcher_sees_the_events_of_hubs_that_are_made_inside_its_block() -> None:
+    outside = EventHub()
+    seen: list[Event] = []
+    with watching_hubs(seen.append):
+        inside = EventHub()
+    for hub in (outside, inside):
+        hub.tell(SourceEnded())
+    await trio.lowlevel.checkpoint()
+    assert len(seen) == 1
