@@ -175,9 +175,11 @@ def test_a_transcript_from_before_the_reply_confirms_nothing():
     assert final(audible(), 8_000, AUDIBLE, "what is the time") == []
 
 
-def test_voice_from_before_the_reply_is_no_barge_in():
-    machine = audible()
-    assert voice(machine, 9_900, 1200) == []
+def test_voice_that_was_told_before_the_reply_became_audible_is_no_barge_in():
+    machine = BargeIn(RATE)
+    machine.speech_started(9_900, 9_980, math.inf)
+    machine.reply_audible(AUDIBLE)
+    assert machine.voice_lasted(9_900, 11_100) == []
     assert machine.effect == "none"
 
 

@@ -52,6 +52,14 @@ def test_a_file_read_faster_than_real_time_carries_the_clock_with_it():
     assert clock.position_at(0.1) == 100 * FRAME
 
 
+def test_it_says_when_waits_for_a_position_come_earlier():
+    clock = CaptureClock(RATE, 0.0)
+    clock.heard(0, FRAME, 1.0)
+    assert not clock.heard(FRAME, 2 * FRAME, 1.015)  # 5 ms early
+    assert clock.heard(2 * FRAME, 3 * FRAME, 1.02)  # and 15 more
+    assert not clock.heard(3 * FRAME, 4 * FRAME, 1.04)
+
+
 @given(
     st.lists(st.floats(0, 0.2), min_size=1, max_size=30),
     st.integers(-(10**6), 10**8),

@@ -192,6 +192,24 @@ def test_dismissing_a_backchannel_leaves_the_words_around_it():
     assert turns.tick(2750) == [Ended("Go forward.", 2000, 0.75, 0.3)]
 
 
+def test_a_whole_turn_ends_at_once_and_takes_what_was_said_before_with_it():
+    turns = Turns(RATE)
+    say(turns, 1000, 2000, "Go forward")
+    assert turns.whole(" ten meters ", 2100, 2100) == [Ended("Go forward ten meters", 2100, 0.0, 0.0)]
+    assert not turns.is_open
+    assert turns.whole("Stop", 3000, 3000) == [Started(3000), Ended("Stop", 3000, 0.0, 0.0)]
+    turns.reopen()
+    assert say(turns, 3100, 3500, "now.") == [Speculate("Stop now.")]
+
+
+def test_speech_that_a_whole_turn_took_over_comes_late():
+    turns = Turns(RATE)
+    turns.speech_started(1000)
+    turns.whole("Stop", 1500, 1500)
+    assert turns.speech_stopped(1000, 1400, 1650) == []
+    assert turns.transcript(1000, 1400, "hey", 1800) == [LateText("hey", 1000, 1400)]
+
+
 def test_a_reopened_turn_joins_what_is_said_next():
     turns = Turns(RATE)
     say(turns, 1000, 2000, "Go forward.")
@@ -334,9 +352,7 @@ def test_generated_orders_give_one_turn_with_the_words_in_order(drawn):
     assert not turns.is_open
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from("SETIXRWDF"), st.integers(0, 3), st.integers(1, 2000)), max_size=40)
-)
+@given(st.lists(st.tuples(st.sampled_from("SETIXWF"), st.integers(0, 3), st.integers(1, 2000)), max_size=40))
 def test_whatever_comes_turns_alternate_and_every_turn_ends(script):
     turns = Turns(RATE)
     now, actions = 10_000, []
@@ -354,8 +370,6 @@ def test_whatever_comes_turns_alternate_and_every_turn_ends(script):
                 actions += turns.transcript(start, end, "", now)
             case "I":
                 actions += turns.transcript(start, end, "word", now, final=False)
-            case "D":
-                actions += turns.dismiss(start, end)
             case "W":
                 actions += turns.tick(now)
             case "F":

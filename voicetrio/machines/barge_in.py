@@ -2,8 +2,8 @@
 
 The rules:
 
-1. Only voice whose first sample comes after the reply became audible is a barge-in.  Earlier speech is part
-   of the turn that the reply answered.
+1. A barge-in is speech that began over an audible reply.  Whether it did is the reply gate's to say: it knows
+   when the first sample was heard, and that earlier speech belongs to the turn that the reply answered.
 2. Voice that lasts ``duck_after_s`` makes the reply quieter; ``pause_after_s`` stops it for now;
    ``sustained_s`` takes the turn without any words.  Durations are voiced audio counted from its first
    sample, so that detecting it costs nothing on top.
@@ -177,7 +177,7 @@ class BargeIn:
 
     def speech_started(self, start: int, now: int, remaining_s: float) -> list[BargeInAction]:
         """Speech began at ``start``; the reply has ``remaining_s`` seconds to go (``inf``: unknown)."""
-        if self._shut or self._audible_at is None or start < self._audible_at:
+        if self._shut or self._audible_at is None:
             return []
         if self._episode is None:
             at_onset_s = remaining_s + (now - start) / self._rate

@@ -21,6 +21,7 @@ __all__ = ["CaptureClock"]
 
 JUMP_S = 0.25
 DRIFT_SHARE_PER_S = 0.05
+TELL_S = 0.01
 
 
 class CaptureClock:
@@ -30,10 +31,15 @@ class CaptureClock:
         """Take position 0 to be spoken at ``now`` seconds, until the first audio tells."""
         self._rate = rate
         self._zero = now
+        self._told_zero = now
         self._has_heard = False
 
-    def heard(self, start: int, end: int, now: float) -> None:
-        """Take in that the audio from ``start`` to ``end`` (samples) arrived at ``now`` (seconds)."""
+    def heard(self, start: int, end: int, now: float) -> bool:
+        """Take in that the audio from ``start`` to ``end`` (samples) arrived at ``now`` (seconds).
+
+        Returns True when the clock has moved ahead by ``TELL_S`` or more since it last said so: what waits
+        for a position by its time comes earlier now.
+        """
         zero = now - end / self._rate
         late_s = zero - self._zero
         if late_s < 0 or late_s > JUMP_S or not self._has_heard:
@@ -41,6 +47,10 @@ class CaptureClock:
             self._has_heard = True
         else:
             self._zero += late_s * min(1.0, DRIFT_SHARE_PER_S * (end - start) / self._rate)
+        moved_ahead = self._zero <= self._told_zero - TELL_S
+        if moved_ahead or self._zero > self._told_zero:
+            self._told_zero = self._zero
+        return moved_ahead
 
     def position_at(self, now: float) -> int:
         """Return the position that is being spoken at ``now`` seconds."""

@@ -199,11 +199,26 @@ class Turns:
         self._complete = probability
 
     def dismiss(self, start: int, end: int) -> list[TurnAction]:
-        """What was spoken from ``start`` to ``end`` is not part of a turn (a backchannel)."""
+        """What was spoken from ``start`` to ``end`` is not part of a turn (a backchannel).
+
+        Its transcript is not to be given.
+        """
         self._segments = [segment for segment in self._segments if not segment.covers(start, end)]
         if not self._segments:
             self._settled_until = max(self._settled_until, end)
+            self._started = False
+            self._speculated = None
         return self._review()
+
+    def whole(self, text: str, position: int, now: int) -> list[TurnAction]:
+        """The user gave a whole turn that ends at ``position``; what was being said belongs to it."""
+        whole = _Segment(position, position, answered=True, stt_s=0.0)
+        whole.finals.append((position, f"{self.text} {text.strip()}".strip()))
+        actions: list[TurnAction] = [] if self._started else [Started(position)]
+        self._segments = [whole]
+        actions += self._end(max(now, position))
+        self._settled_until = max(self._settled_until, now)
+        return actions
 
     def reopen(self) -> None:
         """The reply to the last turn was retracted: that turn goes on."""

@@ -1,0 +1,49 @@
+"""Conversations: turn sources, repliers, replies, the message list, tools, and the agent that joins them."""
+
+from __future__ import annotations
+
+from voicetrio.conversation.agent import Agent, Bed, Models
+from voicetrio.conversation.cascade import CascadeReplier
+from voicetrio.conversation.context import ConversationContext
+from voicetrio.conversation.conversation import Conversation, ConversationStatistics
+from voicetrio.conversation.inbox import Inbox, TurnCompleteness, TurnNews, UserActed, UserTurn
+from voicetrio.conversation.interfaces import AgentLike, Replier, ReplyRound, ReplyWork, TurnSource
+from voicetrio.conversation.listening import Listening
+from voicetrio.conversation.replies import ReplyHandle
+from voicetrio.conversation.settings import ConversationSettings
+from voicetrio.conversation.tools import Tool, ToolCalling, ToolError, tool
+from voicetrio.machines.barge_in import BargeInSettings
+from voicetrio.machines.clauses import ClauseSettings
+from voicetrio.machines.endpointing import TurnSettings
+from voicetrio.machines.voice import VoiceSettings
+
+__all__ = [
+    "Agent",
+    "AgentLike",
+    "BargeInSettings",
+    "Bed",
+    "CascadeReplier",
+    "ClauseSettings",
+    "Conversation",
+    "ConversationContext",
+    "ConversationSettings",
+    "ConversationStatistics",
+    "Inbox",
+    "Listening",
+    "Models",
+    "Replier",
+    "ReplyHandle",
+    "ReplyRound",
+    "ReplyWork",
+    "Tool",
+    "ToolCalling",
+    "ToolError",
+    "TurnCompleteness",
+    "TurnNews",
+    "TurnSettings",
+    "TurnSource",
+    "UserActed",
+    "UserTurn",
+    "VoiceSettings",
+    "tool",
+]

@@ -1,0 +1,222 @@
+"""The replier that joins a language model and a voice: text streams in, clauses go out, audio comes back.
+
+Three parts run at once, with bounded links between them: the model, the cutting into clauses, the voice.
+Cancelling the reply frees all three.  A part that fails, or that owes something and gives nothing for
+``stall_s``, fails the reply; what was given until then is still heard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import trio
+
+from voicetrio.conversation.interfaces import ReplyRound, ReplyWork
+from voicetrio.conversation.settings import ConversationSettings
+from voicetrio.errors import LinkStopped, ServiceError
+from voicetrio.frames import AudioFrame, TextFrame, WordFrame
+from voicetrio.machines.clauses import ClauseSplitter
+from voicetrio.runtime.links import LinkReceiver, LinkSender, open_link
+from voicetrio.services.llm import LLM, LlmOutput, Message, ToolCall, ToolSpec
+from voicetrio.services.tts import TTS, TtsOutput
+
+__all__ = ["CascadeReplier"]
+
+PIECES = 8
+"""Pieces of text that the model may be ahead."""
+CLAUSES = 3
+"""Clauses that wait for the voice."""
+AUDIO_S = 1.0
+"""Seconds of audio that the voice may be ahead of what is taken."""
+WORD_SLACK_S = 0.1
+"""A word's end may lie this much past the audio without more audio being owed."""
+
+
+@final
+class CascadeReplier:
+    """Answers with a language model, and speaks with a voice.
+
+    Args:
+        llm: None for an agent that only says what it is told to.
+        tts: the voice.
+        settings: how clauses are cut, how many rounds of tools there may be, how long a stall may be.
+    """
+
+    def __init__(self, llm: LLM | None, tts: TTS, settings: ConversationSettings | None = None) -> None:
+        self._llm = llm
+        self._tts = tts
+        self._settings = settings or ConversationSettings()
+
+    async def reply(self, work: ReplyWork) -> None:
+        """Make one reply; see ``Replier``."""
+        if work.text is not None:
+            await self._speak_round(work.open_round(), work.text, [])
+            return
+        rounds_left = self._settings.max_tool_rounds
+        while True:
+            calls: list[ToolCall] = []
+            tools = work.tools if rounds_left else ()
+            await self._speak_round(work.open_round(), (work.messages(), tools), calls)
+            if not calls or not rounds_left or not await work.run_tools(calls):
+                return
+            rounds_left -= 1
+
+    async def _speak_round(
+        self,
+        round: ReplyRound,
+        what: str | tuple[Sequence[Message], Sequence[ToolSpec]],
+        calls: list[ToolCall],
+    ) -> None:
+        """Say ``what``, a text or the model's answer; the model's calls of tools go to ``calls``."""
+        to_cut, pieces = open_link[LlmOutput](name="pieces", max_items=PIECES)
+        to_voice, clauses = open_link[TextFrame](name="clauses", max_items=CLAUSES)
+        debts = _Debts(self._tts.rate, self._settings.stall_s)
+        async with trio.open_nursery() as nursery:
+            if isinstance(what, str):
+                to_cut.send_nowait(TextFrame(what))
+                to_cut.close()
+            else:
+                nursery.start_soon(self._think, *what, to_cut)
+            nursery.start_soon(self._voice, clauses, round, debts)
+            try:
+                await self._cut(pieces, to_voice, round, debts, calls)
+            finally:
+                # Closed, not aborted: the failure itself ends the round, and is told once.
+                pieces.close()
+                to_voice.close()
+
+    async def _think(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], to_cut: LinkSender[LlmOutput]
+    ) -> None:
+        """Let the model answer."""
+        if self._llm is None:
+            raise ServiceError("there is none to answer with", service="language model", fault="ours")
+        try:
+            await self._llm.answer(messages, tools, to_cut)
+        finally:
+            to_cut.close()
+
+    async def _cut(
+        self,
+        pieces: LinkReceiver[LlmOutput],
+        to_voice: LinkSender[TextFrame],
+        round: ReplyRound,
+        debts: _Debts,
+        calls: list[ToolCall],
+    ) -> None:
+        """Cut the model's text into clauses for the voice."""
+        splitter = ClauseSplitter(self._settings.clauses)
+        while True:
+            try:
+                with trio.fail_after(self._settings.stall_s):
+                    piece = await pieces.receive()
+            except trio.EndOfChannel:
+                break
+            except trio.TooSlowError:
+                raise _stalled("language model", self._settings.stall_s) from None
+            if isinstance(piece, ToolCall):
+                calls.append(piece)
+                continue
+            round.add_text(piece.text)
+            await self._hand_over(splitter.feed(piece.text), to_voice, round, debts)
+        await self._hand_over(splitter.flush(), to_voice, round, debts)
+        debts.text_ended()
+
+    async def _hand_over(
+        self, clauses: list[str], to_voice: LinkSender[TextFrame], round: ReplyRound, debts: _Debts
+    ) -> None:
+        for clause in clauses:
+            round.begin()
+            debts.fed(clause)
+            try:
+                await to_voice.send(TextFrame(clause))
+            except LinkStopped:
+                raise ServiceError("it stopped before the text's end", service="voice") from None
+        await trio.lowlevel.checkpoint()
+
+    async def _voice(self, clauses: LinkReceiver[TextFrame], round: ReplyRound, debts: _Debts) -> None:
+        """Let the voice speak the clauses, and give its audio to the reply."""
+        to_play, audio = open_link[TtsOutput](name="audio", max_items=64, max_s=AUDIO_S)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._speak, clauses, to_play)
+            with audio:
+                await self._play(audio, round, debts)
+
+    async def _speak(self, clauses: LinkReceiver[TextFrame], to_play: LinkSender[TtsOutput]) -> None:
+        with clauses:
+            try:
+                await self._tts.speak(clauses, to_play)
+            finally:
+                to_play.close()
+
+    async def _play(self, audio: LinkReceiver[TtsOutput], round: ReplyRound, debts: _Debts) -> None:
+        frame: TtsOutput | None = None
+        while True:
+            with debts.watch() as scope:
+                frame = await anext(audio, None)
+            if scope.cancelled_caught:
+                raise _stalled("voice", self._settings.stall_s)
+            if frame is None:
+                return
+            debts.got(frame)
+            await round.send(frame)
+
+
+@final
+class _Debts:
+    """What the voice owes: audio for the text that it was given.
+
+    A voice that waits for text owes nothing, so it is no stall when the model thinks.
+    """
+
+    def __init__(self, rate: int, stall_s: float) -> None:
+        self._stall_s = stall_s
+        self._slack = round(WORD_SLACK_S * rate)
+        self._words = 0
+        self._reach = 0
+        self._audio_end = 0
+        self._text_ended = False
+        self._since = trio.current_time()
+        self._scope = trio.CancelScope()
+
+    def watch(self) -> trio.CancelScope:
+        """Return a scope that is cancelled when the voice has owed something for too long."""
+        self._since = trio.current_time()
+        self._scope = trio.CancelScope()
+        self._set_deadline()
+        return self._scope
+
+    def fed(self, clause: str) -> None:
+        """The voice is given ``clause``."""
+        if not self._owes:
+            self._since = trio.current_time()
+        self._words += len(clause.split())
+        self._set_deadline()
+
+    def text_ended(self) -> None:
+        """The voice is given nothing more: now it owes its end."""
+        if not self._owes:
+            self._since = trio.current_time()
+        self._text_ended = True
+        self._set_deadline()
+
+    def got(self, frame: TtsOutput) -> None:
+        """The voice gave ``frame``."""
+        if isinstance(frame, WordFrame):
+            self._words -= len(frame.text.split())
+            self._reach = max(self._reach, frame.end - self._slack)
+        elif isinstance(frame, AudioFrame):
+            self._audio_end = frame.end
+
+    @property
+    def _owes(self) -> bool:
+        return self._text_ended or self._words > 0 or self._reach > self._audio_end
+
+    def _set_deadline(self) -> None:
+        self._scope.deadline = self._since + self._stall_s if self._owes else math.inf
+
+
+def _stalled(service: str, stall_s: float) -> ServiceError:
+    return ServiceError(f"it gave nothing for {stall_s:g} s", service=service, transient=True)
