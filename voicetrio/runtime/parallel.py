@@ -15,6 +15,7 @@ from voicetrio.runtime.pipeline import PipelinePart, as_stage
 from voicetrio.runtime.running import (
     Job,
     Once,
+    Report,
     StageRun,
     StageStatistics,
     make_unique,
@@ -68,8 +69,9 @@ class Parallel:
         self._link_options: dict[str, Any] = {"max_items": link_items, "max_s": link_s}
         open_link(**self._link_options)  # so that a bad bound is an error here, not in the run
         adopt(stages, self._owner)
+        self._report = Report()
         self._runs = tuple(
-            StageRun(name_of(stage), stage, shape, self._owner)
+            StageRun(name_of(stage), stage, shape, self._owner, self._report)
             for stage, shape in zip(stages, shapes, strict=True)
         )
         make_unique(self._runs)
@@ -98,7 +100,7 @@ class Parallel:
             jobs.append(Job(f"{self.name}/{run.name}", job, run.is_consequence))
         if self._feeds:
             jobs.append(Job(f"{self.name}/feed", functools.partial(self._feed, inlet)))
-        await run_together(self._owner, jobs)
+        await run_together(self._owner, jobs, self._report)
 
     def statistics(self) -> ParallelStatistics:
         """Return the counts so far."""

@@ -22,6 +22,7 @@ from voicetrio.runtime.links import LinkSender, LinkStatistics, open_link
 from voicetrio.runtime.running import (
     Job,
     Once,
+    Report,
     StageRun,
     StageStatistics,
     make_unique,
@@ -104,7 +105,8 @@ class Pipeline:
         open_link(**self._link_options)  # so that a bad bound is an error here, not in the run
         adopt((_adoptable(stage) for stage in stages), self._owner)
         self._slots = _slots(stages)
-        self._runs = tuple(slot.stage_run(self._owner) for slot in self._slots)
+        self._report = Report()
+        self._runs = tuple(slot.stage_run(self._owner, self._report) for slot in self._slots)
         make_unique(self._runs)
         self._links: list[LinkSender[Any]] = []
         self._once = Once(self._owner)
@@ -144,7 +146,8 @@ class Pipeline:
         self._once.begin()
         try:
             self._join(inlet, outlet)
-            await run_together(self._owner, [self._job(index, run) for index, run in enumerate(self._runs)])
+            jobs = [self._job(index, run) for index, run in enumerate(self._runs)]
+            await run_together(self._owner, jobs, self._report)
         except BaseException as exc:
             if outlet is not None:
                 adapt_outlet(outlet).abort(exc)  # if it broke before the last stage could do so
@@ -189,11 +192,11 @@ class _Slot:
     before: tuple[Transform[Any, Any], ...]
     after: tuple[Transform[Any, Any], ...]
 
-    def stage_run(self, owner: str) -> StageRun:
+    def stage_run(self, owner: str, report: Report) -> StageRun:
         fused = tuple(each.name for each in (*self.before, *self.after))
         if self.stage is _forward:
-            return StageRun("+".join(fused), self.stage, Shape(True, True), owner, fused)
-        return StageRun(name_of(self.stage), self.stage, shape_of(self.stage), owner, fused)
+            return StageRun("+".join(fused), self.stage, Shape(True, True), owner, report, fused)
+        return StageRun(name_of(self.stage), self.stage, shape_of(self.stage), owner, report, fused)
 
     def fuse(self, run: StageRun, owner: str) -> None:
         if self.before and run.inlet is not None:

@@ -20,6 +20,7 @@ from voicetrio.runtime.stages import Shape
 __all__ = [
     "Job",
     "Once",
+    "Report",
     "StageRun",
     "StageState",
     "StageStatistics",
@@ -50,6 +51,21 @@ class StageStatistics:
 
 
 @final
+class Report:
+    """What failed among stages that run together."""
+
+    def __init__(self) -> None:
+        self.failures: list[BaseException] = []
+        self.consequences: list[BaseException] = []
+        """What only says that a neighbour failed: reported if nothing else is."""
+
+    @property
+    def cause(self) -> BaseException | None:
+        """What failed first, if anything did."""
+        return next(iter(self.failures or self.consequences), None)
+
+
+@final
 @attrs.define(eq=False)
 class StageRun:
     """One run of one stage."""
@@ -59,6 +75,8 @@ class StageRun:
     shape: Shape
     owner: str
     """For notes on exceptions: ``pipeline p``."""
+    report: Report
+    """Of those that run beside it."""
     transforms: tuple[str, ...] = ()
     inlet: trio.abc.ReceiveChannel[Any] | None = None
     outlet: Outlet | None = None
@@ -95,10 +113,12 @@ class StageRun:
                 close_now(self.inlet)
 
     def _fail(self, exc: BaseException) -> None:
+        cancelled = _split(exc, _is_cancelled)[1] is None
         if self.outlet is not None:
             # Those further down learn of what failed first.
-            self.outlet.abort(exc.cause or exc if isinstance(exc, LinkBroken) else exc)
-        if _split(exc, _is_cancelled)[1] is None:
+            cause = self.report.cause if cancelled else exc
+            self.outlet.abort((cause.cause if isinstance(cause, LinkBroken) else cause) or exc)
+        if cancelled:
             self.state = "cancelled"
         elif _split(exc, self.is_consequence)[1] is None:
             self.state = "broken"
@@ -199,13 +219,11 @@ class Job:
     """Tells what only says that a neighbour failed: reported if nothing else is."""
 
 
-async def run_together(what: str, jobs: Iterable[Job]) -> None:  # noqa: ASYNC910  # as the jobs do
+async def run_together(what: str, jobs: Iterable[Job], report: Report) -> None:  # noqa: ASYNC910  # as the jobs do
     """Run ``jobs`` in one nursery until all have returned; the first failure cancels the others.
 
     Raises what failed: one exception as it is, several as one flat ExceptionGroup that names ``what``.
     """
-    failures: list[BaseException] = []
-    consequences: list[BaseException] = []
 
     async def supervise(job: Job) -> None:  # noqa: ASYNC910  # it checkpoints as the job does
         try:
@@ -216,9 +234,9 @@ async def run_together(what: str, jobs: Iterable[Job]) -> None:  # noqa: ASYNC91
                 raise
             echo, failed = _split(rest, job.is_consequence)
             if echo is not None:
-                consequences.append(echo)
+                report.consequences.append(echo)
             if failed is not None:
-                failures.append(failed)
+                report.failures.append(failed)
             nursery.cancel_scope.cancel(f"{job.name} failed: {rest!r}")
             if cancelled is not None:
                 raise cancelled from None  # noqa: ASYNC104
@@ -230,10 +248,13 @@ async def run_together(what: str, jobs: Iterable[Job]) -> None:  # noqa: ASYNC91
     except BaseException as exc:  # noqa: ASYNC103  # a failure is worth more than a Cancelled beside it
         rest = _split(exc, _is_cancelled)[1]
         if rest is not None:  # Ctrl-C can arrive in the nursery itself
-            failures.extend(_leaves(rest))
-        elif not failures:
+            report.failures.extend(_leaves(rest))
+        elif not report.failures:
             raise
-    _raise(what, failures or consequences[:1])
+    failures = report.failures or report.consequences[:1]
+    # The exceptions' tracebacks hold what holds the report: it lets go of them, so that there is no cycle.
+    report.failures, report.consequences = [], []
+    _raise(what, failures)
 
 
 def _raise(what: str, failures: list[BaseException]) -> None:
@@ -270,7 +291,11 @@ def _split(
     """
     if not isinstance(exc, BaseExceptionGroup):
         return (exc, None) if matches(exc) else (None, exc)
-    return exc.split(lambda leaf: not isinstance(leaf, BaseExceptionGroup) and matches(leaf))
+    matching, rest = exc.split(lambda leaf: not isinstance(leaf, BaseExceptionGroup) and matches(leaf))
+    # Splitting makes new groups, also where there is nothing to take away.
+    if rest is None:
+        return exc, None
+    return (None, exc) if matching is None else (matching, rest)
 
 
 def _is_cancelled(exc: BaseException) -> bool:

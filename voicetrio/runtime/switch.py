@@ -20,7 +20,7 @@ from voicetrio.events import Failure
 from voicetrio.runtime.emit import emit
 from voicetrio.runtime.ends import Outlet, SharedOutlet, adapt_outlet, link_of
 from voicetrio.runtime.pipeline import PipelinePart, as_stage
-from voicetrio.runtime.running import Once, StageRun, StageStatistics
+from voicetrio.runtime.running import Once, Report, StageRun, StageStatistics
 from voicetrio.runtime.stages import adopt, is_async, name_of, shape_of
 from voicetrio.runtime.transforms import Transform
 
@@ -133,7 +133,7 @@ class Switch:
             raise ConfigError(f"{name_of(part)} cannot be a branch of {self._owner}: it needs both ends")
         stage = as_stage(part)
         adopt([stage], self._owner)
-        run = StageRun(name_of(stage), stage, shape, self._owner)
+        run = StageRun(name_of(stage), stage, shape, self._owner, Report())
         self._runs.append(run)
         return run
 

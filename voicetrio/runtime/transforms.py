@@ -14,12 +14,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Number
+from types import NoneType
 from typing import Any, Final, Generic, ParamSpec, TypeVar, final
 
 import numpy as np
 
 from voicetrio.errors import ConfigError
-from voicetrio.runtime.stages import has_state, name_of
+from voicetrio.runtime.stages import has_state, is_async, name_of
 
 __all__ = ["Chain", "Transform", "transform"]
 
@@ -87,8 +88,7 @@ def transform(function: Callable[P, ResultT]) -> Transform[P, ResultT]:
         raise ConfigError(f"{name} is a class: give transform an object of it, as in transform({name}(...))")
     if not callable(function):
         raise ConfigError(f"{function!r} cannot be a transform: it cannot be called")
-    target = function if inspect.isroutine(function) else type(function).__call__
-    if inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target):
+    if is_async(function) or inspect.isasyncgenfunction(function):
         raise ConfigError(f"{name} is async: write it as a stage, async def {name}(inlet, outlet)")
     return Transform(function)
 
@@ -100,13 +100,14 @@ class Chain:
     A transform that raises ends the chain: ``failure`` keeps what it raised, with a note that names it.
     """
 
-    __slots__ = ("_functions", "_owner", "_transforms", "failure")
+    __slots__ = ("_functions", "_owner", "_seen", "_transforms", "failure")
 
     def __init__(self, transforms: Sequence[Transform[Any, Any]], owner: str) -> None:
         self._transforms = tuple(transforms)
         self._owner = owner
         # What is wrapped, without the wrapper's call: it runs for each frame.
         self._functions: tuple[Callable[[Any], Any], ...] = tuple(each.function for each in transforms)
+        self._seen: type = NoneType  # what kind of frame came last
         self.failure: BaseException | None = None
 
     @property
@@ -125,13 +126,14 @@ class Chain:
 
     def apply(self, frame: Any) -> tuple[bool, Any]:
         """Pass one frame through; return ``(True, frame)`` for one result, ``(False, results)`` otherwise."""
+        self._seen = frame.__class__
         functions = iter(self._functions)
         function: Any = None
         try:
             for function in functions:
                 result = function(frame)
                 if result.__class__ is not frame.__class__:
-                    results = _frames(result, frame)
+                    results = _frames(result, frame.__class__)
                     if len(results) != 1:
                         break
                     result = results[0]
@@ -148,7 +150,7 @@ class Chain:
         out: list[Any] = []
         for index, each in enumerate(self._transforms):
             try:
-                results = _frames(each.flush(), None)
+                results = _frames(each.flush(), self._seen)
             except BaseException as exc:
                 self._blame(each, exc)
                 raise
@@ -158,7 +160,7 @@ class Chain:
     def _apply_many(self, frames: Sequence[Any], start: int) -> Sequence[Any]:
         for each in self._transforms[start:]:
             try:
-                frames = [out for frame in frames for out in _frames(each.function(frame), frame)]
+                frames = [out for frame in frames for out in _frames(each.function(frame), frame.__class__)]
             except BaseException as exc:
                 self._blame(each, exc)
                 raise
@@ -169,11 +171,11 @@ class Chain:
         self.failure = exc
 
 
-def _frames(result: Any, given: Any) -> Sequence[Any]:
-    """Return the frames in what a transform returned for ``given``."""
+def _frames(result: Any, given: type) -> Sequence[Any]:
+    """Return the frames in what a transform returned for a frame of type ``given``."""
     if result is None:
         return ()
-    if given is not None and result.__class__ is given.__class__:
+    if result.__class__ is given:
         return (result,)
     if inspect.isawaitable(result):
         if inspect.iscoroutine(result):
@@ -185,7 +187,7 @@ def _frames(result: Any, given: Any) -> Sequence[Any]:
         return (result,)
     frames = []
     for item in result:
-        if item is None or (item.__class__ is not given.__class__ and isinstance(item, _NO_FRAMES)):
+        if item is None or (item.__class__ is not given and isinstance(item, _NO_FRAMES)):
             raise TypeError(f"a transform returned a collection that holds {_shown(item)}, which is no frame")
         frames.append(item)
     return frames
