@@ -32,6 +32,7 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 # Named by path, so that a command loads its own module only.
+app.command("voicetrio.cli.demo.command:demo")
 app.command("voicetrio.cli.doctor:doctor")
 
 

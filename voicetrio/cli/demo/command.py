@@ -1,0 +1,84 @@
+"""``voicetrio demo``: a spoken conversation over a real WebSocket, recorded and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import trio
+from cyclopts import Parameter
+
+from voicetrio.audio import WavWriter
+from voicetrio.cli.console import make_console, make_table, print_json
+from voicetrio.cli.demo.figures import as_object, figures, measure_call, recording_of
+from voicetrio.cli.demo.line import hold_call
+from voicetrio.cli.embedded import open_models_with_progress
+from voicetrio.cli.live_view import LiveView
+from voicetrio.cli.report import Recording, write_report
+from voicetrio.cli.running import StopRequest, run_command
+from voicetrio.cli.session_log import Census
+
+__all__ = ["demo"]
+
+
+def demo(
+    *,
+    json: Annotated[bool, Parameter(help="Print one JSON object instead of tables.")] = False,
+    out: Annotated[Path, Parameter(help="Folder for demo.wav and demo.html.")] = Path(),
+    port: Annotated[int, Parameter(help="Port on loopback; 0 takes a free one.")] = 0,
+) -> int:
+    """Hold a spoken conversation with the embedded models, and measure it.
+
+    An agent is served on loopback.  A caller, made of recorded human speech, dials it over a real
+    WebSocket: speaks over the greeting, coughs into a reply, has digits read back, and hangs up.  Writes
+    demo.wav (left the caller, right what the caller heard) and demo.html (a picture of the session).
+
+    Example: `voicetrio demo --out /tmp`
+    """
+    return run_command(lambda stop: _demo(stop, as_json=json, folder=out, port=port))
+
+
+async def _demo(stop: StopRequest, *, as_json: bool, folder: Path, port: int) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    before = Census.take()
+    view = None if as_json else LiveView()
+    async with open_models_with_progress(quiet=as_json) as models:
+        idle = Census.take()
+        call = await hold_call(models, stop, port=port, on_event=None if view is None else view.show)
+        left_with_models = Census.take().left_since(idle)
+        recording = recording_of(call)
+        measured = await measure_call(call, recording, models.stt())
+    left = Census.take().left_since(before)
+    result = as_object(recording, measured, (max(left[0], left_with_models[0]), left[1]))
+    recording = attrs.evolve(recording, figures=figures(result))
+    wav, page = folder / "demo.wav", folder / "demo.html"
+    await trio.to_thread.run_sync(_write, recording, wav, page)
+    if as_json:
+        print_json(result)
+    else:
+        _show(result, recording, (wav, page))
+    return 0
+
+
+def _write(recording: Recording, wav: Path, page: Path) -> None:
+    with WavWriter(wav, recording.heard_rate, channels=2) as writer:
+        writer.write(recording.stereo())
+    write_report(recording, page)
+
+
+def _show(result: dict[str, Any], recording: Recording, files: tuple[Path, Path]) -> None:
+    console = make_console()
+    names = ("endpoint_ms", "stt_ms", "first_audio_ms", "response_ms")
+    table = make_table("turn", *names, title="Each turn, in milliseconds", numbers=names)
+    for turn in result["turns"]:
+        table.add_row(turn["user_text"], *("" if turn[n] is None else f"{turn[n]:.0f}" for n in names))
+    console.print(table)
+    summary = make_table("measured", "", "wanted", numbers=("",))
+    for figure in recording.figures:
+        colour = {True: "green", False: "red", None: "default"}[figure.good]
+        summary.add_row(figure.label, f"[{colour}]{figure.value}[/]", figure.note)
+    console.print(summary)
+    end = result["session_end"]
+    console.print(f"The session ended: {end.get('reason', 'unknown')}.", markup=False)
+    console.print(f"Listen to {files[0]}, look at {files[1]}.", markup=False)

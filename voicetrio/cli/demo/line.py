@@ -1,0 +1,108 @@
+"""The demo's line: the server, the agent behind it, and the caller who dials it, in one run.
+
+Everything goes over a real WebSocket on loopback.  Both ends share trio's clock, so that what the caller
+did and what the session saw can be laid side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from voicetrio.cli.demo.caller import Act, call
+from voicetrio.cli.embedded import embedded_agent
+from voicetrio.cli.running import StopRequest
+from voicetrio.cli.session_log import SessionLog
+from voicetrio.events import Event
+from voicetrio.frames import Samples
+from voicetrio.runtime.session import open_session
+from voicetrio.runtime.transport import Transport
+from voicetrio.server.serve import serve_sessions
+from voicetrio.services import local
+from voicetrio.testing.reference_client import AudioArrival, ReferenceClient, open_reference_client
+from voicetrio.testing.reference_client import ReferenceClientStatistics, ServerMessage
+from voicetrio.transports.playback import PlayedStretch
+
+__all__ = ["PLAYBACK_BUFFER_S", "PhoneCall", "hold_call"]
+
+PLAYBACK_BUFFER_S = 0.06
+
+
+@attrs.define
+class PhoneCall:
+    """A finished call, as both sides have it; times are seconds of trio's clock."""
+
+    log: SessionLog
+    acts: list[Act]
+    start: float
+    stop: float
+    microphone_started: float
+    """The capture clock's position 0."""
+    caller: Samples = attrs.field(repr=False)
+    """What the microphone recorded from ``start`` to ``stop``."""
+    caller_rate: int
+    heard: Samples = attrs.field(repr=False)
+    """What the client played from ``start`` to ``stop``."""
+    heard_rate: int
+    arrivals: list[AudioArrival] = attrs.field(repr=False)
+    messages: list[ServerMessage] = attrs.field(repr=False)
+    stretches: list[PlayedStretch] = attrs.field(repr=False)
+    client: ReferenceClientStatistics
+
+
+async def hold_call(
+    models: local.LocalModels,
+    stop: StopRequest,
+    *,
+    port: int = 0,
+    on_event: Callable[[Event], object] | None = None,
+) -> PhoneCall:
+    """Serve the agent on loopback, call it, and return when both have hung up.
+
+    A request to stop ends the session gracefully.  Raises ConfigError when the port is in use.
+    """
+    log = SessionLog(on_event)
+    ended = trio.Event()
+
+    async def answer(peer: Transport) -> None:
+        async with open_session(peer, embedded_agent(models), name="demo") as session:
+            with log.of(session), stop.on_stop(session.end):
+                await session.wait_ended()
+        log.end = session.result
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(serve_sessions, answer, port)
+        async with open_reference_client(server.url, playback_buffer_s=PLAYBACK_BUFFER_S) as client:
+            acts: list[Act] = []
+            start = trio.current_time()
+            await call(client, acts.append)
+            with trio.move_on_after(PLAYBACK_BUFFER_S * 2):
+                await trio.sleep_forever()  # the client's buffer plays out
+            finished = _collect(client, log, acts, start)
+        with trio.move_on_after(5.0):
+            await ended.wait()
+        server.close()
+        nursery.cancel_scope.cancel()
+    return finished
+
+
+def _collect(client: ReferenceClient, log: SessionLog, acts: list[Act], start: float) -> PhoneCall:
+    stop = trio.current_time()
+    return PhoneCall(
+        log=log,
+        acts=acts,
+        start=start,
+        stop=stop,
+        microphone_started=client.microphone_started,
+        caller=client.spoken_track(start, stop),
+        caller_rate=client.input_rate,
+        heard=client.played_track(start, stop),
+        heard_rate=client.output_rate,
+        arrivals=list(client.arrivals),
+        messages=list(client.messages),
+        stretches=client.played_stretches(),
+        client=client.statistics(),
+    )
