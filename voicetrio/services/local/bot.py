@@ -168,12 +168,13 @@ def _date(bot: RuleBot, _messages: Sequence[Message]) -> str:
 
 
 def _story(_bot: RuleBot, messages: Sequence[Message]) -> str:
-    told = sum(
-        message.role == "assistant"
-        and any((message.text + message.unheard)[:12] == story[:12] for story in STORIES)
-        for message in messages
-    )
-    return STORIES[told % len(STORIES)]
+    """Tell the story that follows the last one told."""
+    for message in reversed(messages):
+        for index, story in enumerate(STORIES):
+            # An interrupted story is known by its beginning, what was heard of it and what was not.
+            if message.role == "assistant" and (message.text + message.unheard).startswith(story[:12]):
+                return STORIES[(index + 1) % len(STORIES)]
+    return STORIES[0]
 
 
 def _go_on(bot: RuleBot, messages: Sequence[Message]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, final
 import attrs
 import trio
 
-from voicetrio.errors import ConfigError, MissingExtra
+from voicetrio.errors import ConfigError
 from voicetrio.runtime.workers import ModelPool, Runner, WorkerStatistics, open_model_pool, open_workers
 from voicetrio.services.local.bot import RuleBot
 from voicetrio.services.local.piper import PiperVoice, load_piper
@@ -157,7 +157,9 @@ async def _load_all(
             for name, factory in loads.items():
                 nursery.start_soon(load, name, factory)
     if failures:
-        # One package too few may well be several: the extra is to be named once.
-        alike = len(failures) == 1 or all(isinstance(error, MissingExtra) for error in failures)
-        raise failures[0] if alike else ExceptionGroup("models could not be loaded", failures)
+        # One plain error, whatever the number: most often the second has the same cause.
+        first, *others = failures
+        for other in others:
+            first.add_note(f"besides: {other}")
+        raise first
     return loaded, load_s
