@@ -97,8 +97,8 @@ class FusedOutlet(OwnOutlet):
 
     @property
     def failure(self) -> BaseException | None:
-        """What a transform raised, if one did."""
-        return self._chain.failure
+        """What a transform raised, here or further out, if one did."""
+        return self._chain.failure or getattr(self._outlet, "failure", None)
 
     async def send(self, value: Any) -> None:  # noqa: ASYNC910  # every path checkpoints
         """Send what the transforms make of ``value``.
@@ -160,8 +160,8 @@ class FusedInlet(trio.abc.ReceiveChannel[Any]):
 
     @property
     def failure(self) -> BaseException | None:
-        """What a transform raised, if one did."""
-        return self._chain.failure
+        """What a transform raised, here or further out, if one did."""
+        return self._chain.failure or getattr(self._inlet, "failure", None)
 
     async def receive(self) -> Any:
         """Return the next result of the transforms.  Cancelling loses nothing.

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from voicetrio.errors import ConfigError, LinkBroken, LinkStopped, StageInUse
-from voicetrio.runtime.ends import FusedInlet, FusedOutlet, Outlet, SharedOutlet, close_now, link_of
+from voicetrio.runtime.ends import FusedInlet, Outlet, SharedOutlet, close_now, link_of
 from voicetrio.runtime.link_state import Link
 from voicetrio.runtime.stages import Shape
 
@@ -124,13 +124,12 @@ class StageRun:
             self.state = "broken"
         else:
             self.state = "failed"
-            if not self._is_transforms(exc):
+            if not self._came_through_an_end(exc):
                 exc.add_note(f"in stage {self.name} of {self.owner}")
 
-    def _is_transforms(self, exc: BaseException) -> bool:
-        """Whether a transform raised ``exc``, which then carries a note that names the transform."""
-        ends = (self.inlet, self.outlet)
-        return any(isinstance(end, FusedInlet | FusedOutlet) and end.failure is exc for end in ends)
+    def _came_through_an_end(self, exc: BaseException) -> bool:
+        """Whether a transform fused to an end raised ``exc``: a note names the transform already."""
+        return any(getattr(end, "failure", None) is exc for end in (self.inlet, self.outlet))
 
     def _is_own_stop(self, exc: BaseException) -> bool:
         return isinstance(exc, LinkStopped) and self.outlet is not None and exc.link is self.outlet.link
