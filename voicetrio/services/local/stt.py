@@ -39,6 +39,8 @@ FULL_BEAM = 5
 NO_SPEECH = 0.6
 LOW_LOGPROB = -1.0
 REPEATED = 2.4
+RETRY_LOGPROB = -1.5
+"""Below it a decode is made again.  A long number, rightly heard, can be near -1; noisy speech above -1.4."""
 ONSET_WINDOW = RATE_HZ // 100
 ONSET_LEVEL = 0.1
 """Speech begins where a 10 ms window has this part of the loudest window's level."""
@@ -210,7 +212,7 @@ class _Decode:
         return self.no_speech > NO_SPEECH and self.logprob < LOW_LOGPROB
 
     def looks_wrong(self) -> bool:
-        return not self.is_no_speech() and (self.logprob < LOW_LOGPROB or _repeats(self.text))
+        return not self.is_no_speech() and (self.logprob < RETRY_LOGPROB or _repeats(self.text))
 
 
 def _repeats(text: str) -> bool:
