@@ -127,6 +127,18 @@ def test_a_late_transcript_neither_starts_nor_ends_a_turn():
     assert turns.transcript(1000, 2000, "", 3100) == []
 
 
+def test_the_text_of_a_segment_that_was_given_up_is_late():
+    turns = Turns(RATE, TurnSettings(decode_wait_s=0.5))
+    say(turns, 1000, 1500, "Go forward")
+    turns.speech_started(1700)
+    turns.speech_stopped(1700, 2000, 2250)
+    assert turns.tick(2750) == []
+    assert turns.tick(2750) == [Ended("Go forward", 1500, 1.25, 0.3)]
+    assert turns.transcript(1700, 2000, "ten meters", 2900) == [LateText("ten meters", 1700, 2000)]
+    turns.reopen()
+    assert turns.transcript(1700, 2000, "ten meters", 2900) == [Speculate("Go forward ten meters")]
+
+
 def test_a_late_transcript_does_not_end_the_turn_that_has_begun():
     turns = Turns(RATE)
     say(turns, 1000, 2000, "Go forward.")

@@ -2,7 +2,7 @@
 
 Three parts run at once, with bounded links between them: the model, the cutting into clauses, the voice.
 Cancelling the reply frees all three.  A part that fails, or that owes something and gives nothing for
-``stall_s``, fails the reply; what was given until then is still heard.
+``stall_s``, fails the reply, once the whole clauses that the model had given are spoken.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import trio
 
 from voicetrio.conversation.interfaces import ReplyRound, ReplyWork
 from voicetrio.conversation.settings import ConversationSettings
-from voicetrio.errors import LinkStopped, ServiceError
+from voicetrio.errors import LinkBroken, LinkStopped, ServiceError
 from voicetrio.frames import AudioFrame, TextFrame, WordFrame
 from voicetrio.machines.clauses import ClauseSplitter
 from voicetrio.runtime.links import LinkReceiver, LinkSender, open_link
@@ -73,30 +73,40 @@ class CascadeReplier:
         to_cut, pieces = open_link[LlmOutput](name="pieces", max_items=PIECES)
         to_voice, clauses = open_link[TextFrame](name="clauses", max_items=CLAUSES)
         debts = _Debts(self._tts.rate, self._settings.stall_s)
+        thinking = trio.CancelScope()
         async with trio.open_nursery() as nursery:
             if isinstance(what, str):
                 to_cut.send_nowait(TextFrame(what))
                 to_cut.close()
             else:
-                nursery.start_soon(self._think, *what, to_cut)
+                nursery.start_soon(self._think, *what, to_cut, thinking)
             nursery.start_soon(self._voice, clauses, round, debts)
             try:
-                await self._cut(pieces, to_voice, round, debts, calls)
+                failure = await self._cut(pieces, to_voice, round, debts, calls)
             finally:
-                # Closed, not aborted: the failure itself ends the round, and is told once.
+                # Closed, not aborted: the voice speaks what it was given.
                 pieces.close()
                 to_voice.close()
+            thinking.cancel(reason="nothing more is wanted of the model")
+        if failure is not None:
+            raise failure
 
     async def _think(
-        self, messages: Sequence[Message], tools: Sequence[ToolSpec], to_cut: LinkSender[LlmOutput]
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        to_cut: LinkSender[LlmOutput],
+        scope: trio.CancelScope,
     ) -> None:
-        """Let the model answer."""
-        if self._llm is None:
-            raise ServiceError("there is none to answer with", service="language model", fault="ours")
-        try:
-            await self._llm.answer(messages, tools, to_cut)
-        finally:
-            to_cut.close()
+        """Let the model answer; its failure travels behind its text, through the link."""
+        with scope, to_cut:
+            try:
+                if self._llm is None:
+                    raise ServiceError("there is none to answer with", service="language model", fault="ours")
+                await self._llm.answer(messages, tools, to_cut)
+            except Exception as failure:
+                to_cut.abort(failure)
+        await trio.lowlevel.checkpoint()
 
     async def _cut(
         self,
@@ -105,24 +115,31 @@ class CascadeReplier:
         round: ReplyRound,
         debts: _Debts,
         calls: list[ToolCall],
-    ) -> None:
-        """Cut the model's text into clauses for the voice."""
+    ) -> BaseException | None:
+        """Cut the model's text into clauses for the voice; return why the text is incomplete, if it is."""
         splitter = ClauseSplitter(self._settings.clauses)
+        failure: BaseException | None = None
         while True:
             try:
                 with trio.fail_after(self._settings.stall_s):
                     piece = await pieces.receive()
             except trio.EndOfChannel:
                 break
+            except LinkBroken as broken:
+                failure = broken.cause
+                break
             except trio.TooSlowError:
-                raise _stalled("language model", self._settings.stall_s) from None
+                failure = _stalled("language model", self._settings.stall_s)
+                break
             if isinstance(piece, ToolCall):
                 calls.append(piece)
                 continue
             round.add_text(piece.text)
             await self._hand_over(splitter.feed(piece.text), to_voice, round, debts)
-        await self._hand_over(splitter.flush(), to_voice, round, debts)
+        # A clause that a failure cut short is not said.
+        await self._hand_over([] if failure is not None else splitter.flush(), to_voice, round, debts)
         debts.text_ended()
+        return failure
 
     async def _hand_over(
         self, clauses: list[str], to_voice: LinkSender[TextFrame], round: ReplyRound, debts: _Debts

@@ -263,7 +263,9 @@ class Conversation:
     def _agent_state(self) -> AgentState:
         if self._replies.audible is not None and not self._turns.paused:
             return "speaking"
-        if self._replies.audible is None and next(self._replies.live(committed=True), None) is not None:
+        if self._replies.audible is None and any(
+            reply.is_working for reply in self._replies.live(committed=True)
+        ):
             return "thinking"
         return "listening"
 

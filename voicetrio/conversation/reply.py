@@ -166,6 +166,7 @@ class Reply:
         self._nursery: trio.Nursery | None = None
         self._decided = trio.Event()
         self._failed = False
+        self._generated = False
         self._told: set[str] = set()
         host.hub.tell(
             ReplyOpened(
@@ -186,6 +187,11 @@ class Reply:
     def is_over(self) -> bool:
         """Nothing more comes of it."""
         return self.ending is not None
+
+    @property
+    def is_working(self) -> bool:
+        """It is being made, or something of it waits to be heard."""
+        return not self._generated or any(not round.is_silent for round in self.rounds)
 
     @property
     def text(self) -> str:
@@ -328,6 +334,7 @@ class Reply:
             if failures:
                 self._fail(failures[0] if len(failures) == 1 else ExceptionGroup("the replier", failures))
         self._finish_rounds()
+        self._generated = True
         await self._decided.wait()
 
     async def _watch(self, round: SpokenRound) -> None:

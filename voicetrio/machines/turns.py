@@ -113,6 +113,7 @@ class Turns:
         self._last: list[_Segment] = []
         self._settled_until = 0
         self._settled_before = 0
+        self._dropped_until = 0
         self._started = False
         self._speculated: str | None = None
         self._complete: float | None = None
@@ -278,9 +279,9 @@ class Turns:
         wordless = [s for s in self._segments if s.answered and s.end is not None and not s.finals]
         if wordless:
             self._segments = [segment for segment in self._segments if segment not in wordless]
+            self._dropped_until = max([self._dropped_until, *(segment.end or 0 for segment in wordless)])
             if not self._segments:
-                ends = [segment.end for segment in wordless if segment.end is not None]
-                self._settled_until = max(self._settled_until, *ends)
+                self._settled_until = max(self._settled_until, self._dropped_until)
         worded = [segment for segment in self._segments if segment.finals]
         if worded and not self._started:
             self._started = True
@@ -296,7 +297,7 @@ class Turns:
         ended = Ended(self.text, position, (now - position) / self._rate, self._segments[-1].stt_s)
         self._last, self._segments = self._segments, []
         self._settled_before = self._settled_until
-        self._settled_until = max(self._settled_until, position)
+        self._settled_until = max(self._settled_until, position, self._dropped_until)
         self._started = False
         self._speculated = None
         self._complete = None
