@@ -104,11 +104,11 @@ class SegmentedSTT:
         Raises what ``transcribe`` raises, as it is, and ConfigError for audio of another rate or more
         channels.  Cancelling loses the segments that are not decoded yet.
         """
-        await trio.lowlevel.checkpoint()
         send_part, parts = trio.open_memory_channel[_Part](PENDING_PARTS)
         failures: list[Exception] = []
 
         async def decode() -> None:
+            await trio.lowlevel.checkpoint()
             try:
                 await self._decode(parts, outlet)
             except Exception as error:
