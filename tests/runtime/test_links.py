@@ -165,6 +165,8 @@ async def test_a_closed_end_cannot_be_used_and_its_waiting_tasks_are_told():
     for use in (receiver.receive_nowait, receiver.clone):
         with pytest.raises(trio.ClosedResourceError):
             use()
+    with pytest.raises(trio.ClosedResourceError):
+        await receiver.receive()
 
 
 async def test_closing_one_clone_tells_only_the_tasks_that_wait_at_it():
@@ -260,12 +262,13 @@ async def test_one_clones_abort_breaks_the_link_for_the_others():
 
         nursery.start_soon(send)
         await settle()
-        clone.abort(ValueError())
+        clone.abort(ValueError("first"))
+        sender.clone().abort(ValueError("second"))
     with pytest.raises(LinkBroken):
         sender.send_nowait(3)
     sender.close()
     assert await receiver.receive() == 1
-    with pytest.raises(LinkBroken):
+    with pytest.raises(LinkBroken, match="first"):
         await receiver.receive()
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+
 import attrs
 import pytest
 import trio
@@ -100,6 +102,20 @@ class Sum(Count):
         return iter([Total(self.total)])
 
 
+class Tail:
+    """Holds back what came last."""
+
+    def __init__(self):
+        self.held = None
+
+    def __call__(self, number):
+        before, self.held = self.held, number
+        return before
+
+    def flush(self):
+        return self.held
+
+
 @attrs.frozen
 class Total:
     value: int
@@ -193,6 +209,13 @@ def test_a_stage_with_state_has_one_pipeline():
     pipeline(inner)
     with pytest.raises(StageInUse, match="inner belongs to"):
         pipeline(inner)
+
+
+async def test_a_pipeline_whose_transforms_were_fused_into_another_cannot_run():
+    inner = pipeline(double, name="inner")
+    pipeline(Numbers(), inner, Collect())
+    with pytest.raises(StageInUse, match="pipeline inner belongs to"):
+        await inner(None, None)
 
 
 async def test_tasks_are_named_for_pipeline_and_stage():
@@ -434,6 +457,53 @@ async def test_a_stage_cannot_hide_the_failure_of_a_fused_transform():
     for stages in ((Numbers(), hides_sends, picky, Collect()), (Numbers(), pipeline(picky, hides_receives))):
         with pytest.raises(ValueError, match="boo"):
             await pipeline(*stages).run()
+
+
+async def test_a_fused_inlet_can_be_closed_by_its_stage():
+    async def closes(inlet):
+        assert await inlet.receive() == 0
+        await inlet.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await inlet.receive()
+
+    source = Numbers(1000)
+    await pipeline(source, pipeline(and_next, closes)).run()
+    assert source.stopped_at is not None
+
+
+async def test_a_transform_that_failed_is_not_called_again():
+    calls = []
+
+    @transform
+    def picky(number):
+        calls.append(number)
+        raise ValueError("boo")
+
+    async def tries_again(inlet):
+        for _ in range(3):
+            with pytest.raises(ValueError, match="boo"):
+                await inlet.receive()
+
+    with pytest.raises(ValueError, match="boo"):
+        await pipeline(Numbers(), pipeline(picky, tries_again)).run()
+    assert calls == [0]
+
+
+async def test_what_is_ready_is_shared_by_tasks_that_receive_at_once():
+    got = []
+
+    async def two_hands(inlet):
+        async def hand():
+            async for number in inlet:
+                await trio.lowlevel.checkpoint()
+                got.append(number)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hand)
+            nursery.start_soon(hand)
+
+    await pipeline(Numbers(6), pipeline(and_next, transform(Tail()), two_hands)).run()
+    assert sorted(got) == sorted(number + more for number in range(6) for more in (0, 1))
 
 
 async def test_a_result_that_is_no_frame_is_a_clear_error():
@@ -810,6 +880,38 @@ async def test_an_error_in_cleanup_is_not_lost_in_a_cancel(autojump_clock):
     with pytest.raises(ValueError, match="cleanup"):
         with trio.move_on_after(1):
             await pipeline(Numbers(), cleanup_fails).run()
+
+
+async def test_a_failure_in_a_group_with_a_cancel_is_raised(autojump_clock):
+    async def cleanup_fails():
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("cleanup")
+
+    async def with_nursery(inlet):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cleanup_fails)
+            nursery.start_soon(trio.sleep_forever)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        with trio.move_on_after(1):
+            await pipeline(Numbers(), with_nursery).run()
+    assert [str(exc) for exc in caught.value.exceptions] == ["cleanup"]
+
+
+def test_ctrl_c_while_it_runs_is_a_keyboard_interrupt():
+    @trio.lowlevel.enable_ki_protection
+    def press():
+        # It is protected, so the interrupt goes to the main task, which waits in the nursery.
+        signal.raise_signal(signal.SIGINT)
+
+    async def interrupts(inlet):
+        press()
+        await trio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(pipeline(Numbers(), interrupts).run)
 
 
 async def test_a_cancel_is_a_cancel(autojump_clock):

@@ -121,6 +121,7 @@ class Nothing:
         (needs_more, r"needs a value for gain: give it with functools.partial"),
         (Nothing(), "neither an inlet nor an outlet"),
         (dict.fromkeys, "not a stage"),
+        (iter, "its parameters are not known"),
     ],
 )
 def test_what_is_no_stage_is_refused_with_the_reason(stage, why):

@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from tests.runtime.schedules import cancel_at_every_step
-from voicetrio.errors import ConfigError, LinkBroken, ServiceError, StageInUse
+from voicetrio.errors import ConfigError, LinkBroken, LinkOverflow, ServiceError, StageInUse
 from voicetrio.events import Failure
 from voicetrio.frames import AudioFrame
 from voicetrio.runtime.emit import EventHub, emitting_to
@@ -218,16 +218,54 @@ async def test_a_transform_after_it_that_fails_is_no_failure_of_the_branch():
 
         return stage
 
-    for make in (branch("a"), wraps):
+    def nurses():
+        async def stage(inlet, outlet):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(branch("a")(), inlet, outlet)
+
+        return stage
+
+    for make in (branch("a"), wraps, nurses):
 
         @transform
         def bad(frame):
             raise ValueError("boo")
 
         switch = Switch(make, branch("b"))
-        with pytest.raises((ValueError, ServiceError)):
+        with pytest.raises((ValueError, ServiceError, ExceptionGroup)):
             await pipeline(numbers(3), switch, bad, Collect()).run()
         assert switch.statistics().failovers == 0
+
+
+async def test_a_branch_that_got_over_a_failure_of_its_outlet_fails_on_its_own():
+    def forgives():
+        async def stage(inlet, outlet):
+            await inlet.receive()
+            try:
+                await outlet.send("too much")
+            except LinkOverflow:
+                await trio.lowlevel.checkpoint()
+            try:
+                raise KeyError("inner")
+            except KeyError as exc:
+                raise ServiceError("boo", service="a") from exc
+
+        return stage
+
+    sender, inlet = open_link(max_items=3)
+    outlet, result = open_link(max_items=1, policy="fail")
+    outlet.send_nowait("full")
+    sender.send_nowait(1)
+    sender.close()
+
+    def empties():
+        result.receive_nowait()
+        return branch("b")()
+
+    switch = Switch(forgives, empties)
+    await switch(inlet, outlet)
+    assert result.receive_nowait() == "b1"
+    assert switch.statistics().failovers == 1
 
 
 async def test_what_ends_the_program_is_no_failure():

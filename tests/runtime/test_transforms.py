@@ -79,6 +79,7 @@ def test_a_transform_is_still_its_function():
     assert isinstance(marked, Transform)
     assert marked(ONE) == TextFrame("ONE")
     assert (marked.name, marked.__doc__) == ("upper", "Shout.")
+    assert repr(marked) == "<transform upper>"
     assert transform(marked) is marked
     assert marked.flush() is None
     marked.reset()
@@ -183,6 +184,13 @@ def test_an_awaitable_is_an_error_and_leaves_no_warning():
 
     with pytest.raises(TypeError, match="without await"):
         chain(lambda frame: later()).apply(ONE)
+
+    class Awaitable:
+        def __await__(self):
+            yield
+
+    with pytest.raises(TypeError, match="without await"):
+        chain(lambda frame: Awaitable()).apply(ONE)
 
 
 def test_an_exception_names_the_transform_wherever_it_comes_from():

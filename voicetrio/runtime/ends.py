@@ -72,11 +72,13 @@ def adapt_outlet(outlet: trio.abc.SendChannel[Any]) -> Outlet:
     return outlet if isinstance(outlet, LinkSender | OwnOutlet) else _ForeignOutlet(outlet)
 
 
-def close_now(end: trio.abc.AsyncResource) -> None:
-    """Close ``end`` if it can be closed without waiting, as links and trio's memory channels can."""
+def close_now(end: trio.abc.AsyncResource) -> bool:
+    """Close ``end`` if that needs no wait, as with links and trio's memory channels; else return False."""
     close = getattr(end, "close", None)
-    if close is not None and not inspect.iscoroutinefunction(close):
-        close()
+    if close is None or inspect.iscoroutinefunction(close):
+        return False
+    close()
+    return True
 
 
 @final

@@ -114,10 +114,12 @@ class Pipeline:
     def __repr__(self) -> str:
         return f"<{self._owner}: {' > '.join(run.name for run in self._runs)}>"
 
-    @property
-    def transforms(self) -> tuple[Transform[Any, Any], ...] | None:
-        """Its transforms, if it consists of nothing else: then it is fused like one transform."""
-        return self._slots[0].after if self._slots[0].stage is _forward else None
+    def lend_transforms(self) -> tuple[Transform[Any, Any], ...] | None:
+        """Give its transforms to the pipeline around it, if it has nothing else; then it cannot run."""
+        if self._slots[0].stage is not _forward:
+            return None
+        self._once.begin()
+        return self._slots[0].after
 
     async def run(self) -> None:
         """Run it by itself: it must begin with a source and end with a sink.
@@ -234,7 +236,7 @@ def _slots(parts: Sequence[Any]) -> tuple[_Slot, ...]:
 def _transforms_of(part: object) -> tuple[Transform[Any, Any], ...] | None:
     if isinstance(part, Transform):
         return (part,)
-    return part.transforms if isinstance(part, Pipeline) else None
+    return part.lend_transforms() if isinstance(part, Pipeline) else None
 
 
 def _adoptable(stage: object) -> object:
@@ -252,7 +254,6 @@ def _check_joints(shapes: Sequence[Shape], names: Sequence[str], owner: str) -> 
 
 
 async def _let_go(end: trio.abc.AsyncResource) -> None:  # noqa: ASYNC910  # most ends close at once
-    close_now(end)
-    if not hasattr(end, "close"):
+    if not close_now(end):
         with trio.move_on_after(_FOREIGN_CLOSE_S, shield=True):
             await end.aclose()

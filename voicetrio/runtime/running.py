@@ -101,8 +101,8 @@ class StageRun:
             failed = _split(exc, self._is_own_stop)[1]
             if failed is None:
                 self.state = "stopped"
-                if self.outlet is not None:
-                    self.outlet.abort(exc)
+                assert self.outlet is not None  # or there were nothing to be stopped by
+                self.outlet.abort(exc)
                 return  # noqa: ASYNC104, ASYNC910
             self._fail(failed)
             if failed is exc:

@@ -222,12 +222,6 @@ def _method_of(stage: object) -> str:
 
 def _keeper(holder: object, key: int) -> object:
     try:
-        return weakref.ref(holder, lambda ref: _forget(key, ref))
+        return weakref.ref(holder, lambda _: _claims.pop(key, None))
     except TypeError:  # slots without __weakref__: it stays, and so does its claim
         return holder
-
-
-def _forget(key: int, ref: object) -> None:
-    claim = _claims.get(key)
-    if claim is not None and claim.keep is ref:
-        del _claims[key]

@@ -8,7 +8,7 @@ is offered again once at most; if the second branch fails on it too, it is skipp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, final
 
 import attrs
@@ -202,23 +202,21 @@ class _Offer(trio.abc.ReceiveChannel[Any]):
         await checkpoint()
 
 
-def _comes_from(exc: BaseException | None, origin: BaseException | None) -> bool:
+def _comes_from(exc: BaseException, origin: BaseException | None) -> bool:
     """Whether ``origin`` is ``exc``, is in it, or led to it."""
-    return origin is not None and any(each is origin for each in _ancestry(exc))
-
-
-def _ancestry(exc: BaseException | None) -> Iterator[BaseException]:
+    if origin is None:
+        return False
     seen: set[int] = set()
     todo = [exc]
     while todo:
         each = todo.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        todo += [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            todo += each.exceptions
+        if each is origin:
+            return True
+        if id(each) not in seen:
+            seen.add(id(each))
+            todo += [before for before in (each.__cause__, each.__context__) if before is not None]
+            todo += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+    return False
 
 
 def _position(frame: object) -> int | None:
