@@ -14,6 +14,7 @@ import attrs
 __all__ = [
     "AgentState",
     "AgentStateChanged",
+    "ConnectionChanged",
     "Dtmf",
     "Ducked",
     "Event",
@@ -48,6 +49,7 @@ __all__ = [
     "UserAway",
     "UserState",
     "UserStateChanged",
+    "WorkLost",
 ]
 
 AgentState: TypeAlias = Literal["idle", "listening", "thinking", "speaking"]
@@ -114,6 +116,33 @@ class LinkDropped(Event):
     link: str
     items: int
     seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionChanged(Event):
+    """A connection to a service went from one state to another (see ``machines.reconnect``)."""
+
+    connection: str
+    old: str
+    new: str
+    why: str
+    retry_in_s: float | None = None
+    """Until the next try, in seconds, where one is waited for."""
+
+
+@attrs.frozen(kw_only=True)
+class WorkLost(Event):
+    """A connection was lost, and with it work that cannot be done again.
+
+    ``position`` is where lost audio begins, in samples on the capture clock.
+    """
+
+    connection: str
+    kind: Literal["text", "audio"]
+    text: str = ""
+    """Text that was not spoken to its end."""
+    seconds: float = 0.0
+    """Audio that was not transcribed."""
 
 
 @attrs.frozen(kw_only=True)

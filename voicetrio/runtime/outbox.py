@@ -8,7 +8,9 @@ tested at every entry and at every exit, with no checkpoint between the test and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import final
 
 import attrs
@@ -17,7 +19,9 @@ import trio
 from voicetrio.frames import AudioFrame
 from voicetrio.runtime.transport import Operation, SendAudio
 
-__all__ = ["Gate", "Outbox", "OutboxStatistics"]
+__all__ = ["Gate", "Outbox", "OutboxStatistics", "dialling_allowed", "using_gate"]
+
+_current_gate: ContextVar[Gate | None] = ContextVar("voicetrio_gate", default=None)
 
 
 @final
@@ -32,6 +36,25 @@ class Gate:
     def shut(self) -> None:
         """Let nothing through any more."""
         self.is_open = False
+
+
+@contextmanager
+def using_gate(gate: Gate) -> Iterator[None]:
+    """Let ``dialling_allowed`` in this task, and in tasks started from here, obey ``gate``."""
+    token = _current_gate.set(gate)
+    try:
+        yield
+    finally:
+        _current_gate.reset(token)
+
+
+def dialling_allowed() -> bool:
+    """Tell whether a connection may be tried now: not in a session that was cancelled.
+
+    Whoever dials asks this with no checkpoint between the answer and the dial.
+    """
+    gate = _current_gate.get()
+    return gate is None or gate.is_open
 
 
 @attrs.frozen

@@ -31,7 +31,7 @@ from voicetrio.runtime.deadlines import Deadlines, using_deadlines
 from voicetrio.runtime.emit import EventHub, Subscription, emitting_to
 from voicetrio.runtime.ending import SessionCounters, SessionEnd, SessionSettings, SessionStatistics
 from voicetrio.runtime.inbound import SessionInbound
-from voicetrio.runtime.outbox import Gate, Outbox
+from voicetrio.runtime.outbox import Gate, Outbox, using_gate
 from voicetrio.runtime.pipeline import Pipeline
 from voicetrio.runtime.playout import Playout, PlayoutSettings
 from voicetrio.runtime.stages import adopt
@@ -202,7 +202,7 @@ class Session:
         current_session.set(self.name)
         abandoned_jobs.set(self._abandoned)
         try:
-            with emitting_to(self.hub), using_deadlines(self._deadlines):
+            with emitting_to(self.hub), using_deadlines(self._deadlines), using_gate(self._gate):
                 with self.hub.observed_by(self._forward):
                     async with trio.open_nursery() as guard:
                         guard.start_soon(self._watch_close, name=f"{self.name}/close watch")
