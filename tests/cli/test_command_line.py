@@ -129,3 +129,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.models
+def test_doctor_loads_the_models_when_asked_to() -> None:
+    done = run("doctor", "--models", "--json")
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout)["models"]
+    assert loaded
+    assert all(seconds > 0 for seconds in loaded.values())
