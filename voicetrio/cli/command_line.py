@@ -33,6 +33,8 @@ app = App(
 )
 # Named by path, so that a command loads its own module only.
 app.command("voicetrio.cli.demo.command:demo")
+app.command("voicetrio.cli.talk:talk")
+app.command("voicetrio.cli.serve:serve")
 app.command("voicetrio.cli.doctor:doctor")
 
 

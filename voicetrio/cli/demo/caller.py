@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
 import numpy as np
 import trio
 
 from voicetrio.audio import read_wav
+from voicetrio.cli.call.record import Act
 from voicetrio.data import speech_path
 from voicetrio.errors import PeerGone
 from voicetrio.frames import Samples
 from voicetrio.testing.reference_client import ReferenceClient
 
-__all__ = ["Act", "call", "cough"]
+__all__ = ["QUESTION", "call", "cough"]
 
 PATIENCE_S: Final = 30.0
 """How long the caller waits for any one thing before the call goes on without it."""
@@ -25,21 +25,11 @@ INTO_REPLY_S: Final = 1.1
 """How far into a reply the cough comes."""
 PAUSE_S: Final = 0.7
 """Between the end of a reply and the caller's next words."""
+QUESTION: Final = "What did I hear before I interrupted you?"
+"""What the caller types: no recording asks for it."""
 
 FORMANTS: Final = ((650.0, 90.0, 1.0), (1200.0, 120.0, 0.7), (2500.0, 200.0, 0.4))
 """Frequency and bandwidth (Hz) and gain of three resonances, near those of an open vowel."""
-
-
-@attrs.frozen
-class Act:
-    """Something that the caller did."""
-
-    what: str
-    """``speech`` or ``cough``."""
-    text: str
-    time: float
-    """When its first sample was recorded, in seconds of trio's clock."""
-    duration_s: float
 
 
 def cough(rate: int = 16000, duration_s: float = 0.42, *, seed: int = 3) -> Samples:
@@ -74,14 +64,18 @@ def _resonate(source: np.ndarray[Any, Any], frequency: float, bandwidth: float, 
 async def call(client: ReferenceClient, did: Callable[[Act], object]) -> None:
     """Hold the conversation, then hang up; tell ``did`` about each act.
 
-    The caller barges into the greeting, coughs into a reply, and has digits read back.  Whatever does not
-    happen within a while is not waited for, so the call always ends.
+    The caller barges into the greeting, asks (typing) what of it was heard, coughs into a reply, and has
+    digits read back.  Whatever does not happen within a while is not waited for, so the call always ends.
     """
     caller = _Caller(client, did)
     try:
         if await caller.hears("reply_audible"):
             await trio.sleep(INTO_GREETING_S)
         await caller.says("go-forward.wav", "go forward ten meters")
+        await caller.hears("reply_ended", source="turn")
+        await trio.sleep(PAUSE_S)
+
+        await caller.types(QUESTION)
         await caller.hears("reply_ended", source="turn")
         await trio.sleep(PAUSE_S)
 
@@ -116,6 +110,10 @@ class _Caller:
         samples, _ = read_wav(speech_path(name))
         self.utters("speech", text, samples)
         await self._client.wait_spoken()
+
+    async def types(self, text: str) -> None:
+        self._did(Act("text", text, trio.current_time(), 0.0))
+        await self._client.type_text(text)
 
     async def hears(self, event: str, **fields: Any) -> bool:
         """Wait for an event of the session; return whether it came in time."""

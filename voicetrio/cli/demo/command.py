@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import attrs
 import trio
 from cyclopts import Parameter
 
-from voicetrio.audio import WavWriter
-from voicetrio.cli.console import make_console, make_table, print_json
-from voicetrio.cli.demo.figures import as_object, figures, measure_call, recording_of
+from voicetrio.cli.call.figures import as_object, figures, measure_call, recording_of
+from voicetrio.cli.call.live_view import LiveView
+from voicetrio.cli.call.output import show_call, write_call
+from voicetrio.cli.call.session_log import Census
+from voicetrio.cli.console import make_console, print_json
 from voicetrio.cli.demo.line import hold_call
 from voicetrio.cli.embedded import open_models_with_progress
-from voicetrio.cli.live_view import LiveView
-from voicetrio.cli.report import Recording, write_report
 from voicetrio.cli.running import StopRequest, run_command
-from voicetrio.cli.session_log import Census
 
 __all__ = ["demo"]
 
@@ -53,32 +52,10 @@ async def _demo(stop: StopRequest, *, as_json: bool, folder: Path, port: int) ->
     result = as_object(recording, measured, (max(left[0], left_with_models[0]), left[1]))
     recording = attrs.evolve(recording, figures=figures(result))
     wav, page = folder / "demo.wav", folder / "demo.html"
-    await trio.to_thread.run_sync(_write, recording, wav, page)
+    await trio.to_thread.run_sync(write_call, recording, wav, page)
     if as_json:
         print_json(result)
     else:
-        _show(result, recording, (wav, page))
+        show_call(result, recording)
+        make_console().print(f"Listen to {wav}, look at {page}.", markup=False)
     return 0
-
-
-def _write(recording: Recording, wav: Path, page: Path) -> None:
-    with WavWriter(wav, recording.heard_rate, channels=2) as writer:
-        writer.write(recording.stereo())
-    write_report(recording, page)
-
-
-def _show(result: dict[str, Any], recording: Recording, files: tuple[Path, Path]) -> None:
-    console = make_console()
-    names = ("endpoint_ms", "stt_ms", "first_audio_ms", "response_ms")
-    table = make_table("turn", *names, title="Each turn, in milliseconds", numbers=names)
-    for turn in result["turns"]:
-        table.add_row(turn["user_text"], *("" if turn[n] is None else f"{turn[n]:.0f}" for n in names))
-    console.print(table)
-    summary = make_table("measured", "", "wanted", numbers=("",))
-    for figure in recording.figures:
-        colour = {True: "green", False: "red", None: "default"}[figure.good]
-        summary.add_row(figure.label, f"[{colour}]{figure.value}[/]", figure.note)
-    console.print(summary)
-    end = result["session_end"]
-    console.print(f"The session ended: {end.get('reason', 'unknown')}.", markup=False)
-    console.print(f"Listen to {files[0]}, look at {files[1]}.", markup=False)

@@ -8,48 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
 import trio
 
-from voicetrio.cli.demo.caller import Act, call
+from voicetrio.cli.call.record import Act, CallRecord
+from voicetrio.cli.call.session_log import SessionLog
+from voicetrio.cli.demo.caller import call
 from voicetrio.cli.embedded import embedded_agent
 from voicetrio.cli.running import StopRequest
-from voicetrio.cli.session_log import SessionLog
 from voicetrio.events import Event
-from voicetrio.frames import Samples
 from voicetrio.runtime.session import open_session
 from voicetrio.runtime.transport import Transport
 from voicetrio.server.serve import serve_sessions
 from voicetrio.services import local
-from voicetrio.testing.reference_client import AudioArrival, ReferenceClient, open_reference_client
-from voicetrio.testing.reference_client import ReferenceClientStatistics, ServerMessage
-from voicetrio.transports.playback import PlayedStretch
+from voicetrio.testing.reference_client import ReferenceClient, open_reference_client
 
-__all__ = ["PLAYBACK_BUFFER_S", "PhoneCall", "hold_call"]
+__all__ = ["PLAYBACK_BUFFER_S", "hold_call"]
 
 PLAYBACK_BUFFER_S = 0.06
-
-
-@attrs.define
-class PhoneCall:
-    """A finished call, as both sides have it; times are seconds of trio's clock."""
-
-    log: SessionLog
-    acts: list[Act]
-    start: float
-    stop: float
-    microphone_started: float
-    """The capture clock's position 0."""
-    caller: Samples = attrs.field(repr=False)
-    """What the microphone recorded from ``start`` to ``stop``."""
-    caller_rate: int
-    heard: Samples = attrs.field(repr=False)
-    """What the client played from ``start`` to ``stop``."""
-    heard_rate: int
-    arrivals: list[AudioArrival] = attrs.field(repr=False)
-    messages: list[ServerMessage] = attrs.field(repr=False)
-    stretches: list[PlayedStretch] = attrs.field(repr=False)
-    client: ReferenceClientStatistics
 
 
 async def hold_call(
@@ -58,7 +33,7 @@ async def hold_call(
     *,
     port: int = 0,
     on_event: Callable[[Event], object] | None = None,
-) -> PhoneCall:
+) -> CallRecord:
     """Serve the agent on loopback, call it, and return when both have hung up.
 
     A request to stop ends the session gracefully.  Raises ConfigError when the port is in use.
@@ -89,9 +64,10 @@ async def hold_call(
     return finished
 
 
-def _collect(client: ReferenceClient, log: SessionLog, acts: list[Act], start: float) -> PhoneCall:
+def _collect(client: ReferenceClient, log: SessionLog, acts: list[Act], start: float) -> CallRecord:
     stop = trio.current_time()
-    return PhoneCall(
+    statistics = client.statistics()
+    return CallRecord(
         log=log,
         acts=acts,
         start=start,
@@ -104,5 +80,6 @@ def _collect(client: ReferenceClient, log: SessionLog, acts: list[Act], start: f
         arrivals=list(client.arrivals),
         messages=list(client.messages),
         stretches=client.played_stretches(),
-        client=client.statistics(),
+        playback=statistics.playback,
+        audio_after_end=statistics.audio_after_bye,
     )

@@ -1,4 +1,4 @@
-"""The demo's figures, each measured from what both ends recorded."""
+"""The figures of a call, each measured from what both ends recorded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from voicetrio import events as ev
-from voicetrio.cli.demo.line import PhoneCall
+from voicetrio.cli.call.record import CallRecord
 from voicetrio.cli.measures import (
     falls_silent_s,
     frame_levels_db,
@@ -27,7 +27,7 @@ TARGETS_MS = {"response_ms": 1300.0, "speech_to_duck_ms": 350.0, "speech_to_sile
 TURN_FIELDS = ("user_text", "reply_text", "heard_text", "endpoint_ms", "stt_ms", "first_audio_ms", "response_ms")
 
 
-def recording_of(call: PhoneCall) -> Recording:
+def recording_of(call: CallRecord) -> Recording:
     """Return the call as a report's recording, with its turns measured."""
     end = call.log.end
     playout_start = min((s.time - s.position / call.heard_rate for s in call.stretches), default=call.start)
@@ -56,21 +56,21 @@ def session_object(end: Any) -> dict[str, Any]:
     }
 
 
-async def measure_call(call: PhoneCall, recording: Recording, stt: STT) -> dict[str, Any]:
+async def measure_call(call: CallRecord, recording: Recording, stt: STT) -> dict[str, Any]:
     """Return what was measured of the call, beside its turns."""
     return {
         "barge_in": await _barge_in(call, recording, stt),
         "resumed": _resumed(recording),
         "playback": {
-            "underruns": call.client.playback.underruns,
-            "longest_gap_ms": _round(call.client.playback.longest_gap_s * 1000),
-            "clears": call.client.playback.clears,
+            "underruns": call.playback.underruns,
+            "longest_gap_ms": _round(call.playback.longest_gap_s * 1000),
+            "clears": call.playback.clears,
         },
-        "frames_after_end": call.client.audio_after_bye,
+        "frames_after_end": call.audio_after_end,
     }
 
 
-async def _barge_in(call: PhoneCall, recording: Recording, stt: STT) -> dict[str, Any]:
+async def _barge_in(call: CallRecord, recording: Recording, stt: STT) -> dict[str, Any]:
     """Measure the first interruption: from the caller's first voiced sample, at the client's ear."""
     found = next(((t, e) for t, e in recording.events if isinstance(e, ev.Interrupted)), None)
     if found is None:
@@ -107,7 +107,7 @@ async def _truth(recording: Recording, stt: STT, start_s: float, stop_s: float |
     return await transcribe(stt, recording.heard[round(start_s * rate) : round(stop_s * rate)], rate)
 
 
-def _heard_at(call: PhoneCall, event: ev.Event | None) -> float | None:
+def _heard_at(call: CallRecord, event: ev.Event | None) -> float | None:
     """Return when the client played the position of ``event`` (playout clock)."""
     if event is None or event.position is None:
         return None
@@ -117,7 +117,7 @@ def _heard_at(call: PhoneCall, event: ev.Event | None) -> float | None:
     return None
 
 
-def _stale(call: PhoneCall, recording: Recording, interrupted_s: float, threshold_db: float) -> int:
+def _stale(call: CallRecord, recording: Recording, interrupted_s: float, threshold_db: float) -> int:
     """Count the audio messages that brought voice between the interruption and the next reply.
 
     The client takes them from its socket; one frame may hold the fade.
@@ -167,10 +167,18 @@ def turn_object(turn: TurnRecord) -> dict[str, Any]:
 
 
 def as_object(recording: Recording, measured: dict[str, Any], left: tuple[int, int]) -> dict[str, Any]:
-    """Return everything that ``--json`` prints."""
+    """Return everything that ``--json`` prints.
+
+    A typed turn has no times of speech, and so a list of its own.
+    """
     tasks, threads = left
+    spoken = [turn for turn in recording.turns if turn.stt_ms is not None]
+    typed = [turn for turn in recording.turns if turn.stt_ms is None]
     return {
-        "turns": [turn_object(turn) for turn in recording.turns],
+        "turns": [turn_object(turn) for turn in spoken],
+        "typed": [
+            {name: getattr(turn, name) for name in ("user_text", "reply_text", "heard_text")} for turn in typed
+        ],
         **measured,
         "session_end": dict(recording.session_end),
         "tasks_left": tasks,
