@@ -213,7 +213,7 @@ class Turns:
 
     def whole(self, text: str, position: int, now: int) -> list[TurnAction]:
         """The user gave a whole turn that ends at ``position``; what was being said belongs to it."""
-        whole = _Segment(position, position, answered=True, stt_s=0.0)
+        whole = _Segment(position, position, answered=True)
         whole.finals.append((position, f"{self.text} {text.strip()}".strip()))
         actions: list[TurnAction] = [] if self._started else [Started(position)]
         self._segments = [whole]
