@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,6 +73,13 @@ def test_only_final_transcripts_with_words_are_shown() -> None:
     assert texts == ["Go forward ten meters.", "2-9-3-4-0"]
 
 
+def test_a_turn_without_a_transcript_was_typed() -> None:
+    recording = Recording(
+        caller=EMPTY, heard=EMPTY, events=((0.5, ev.TurnEnded(text="what time is it", waited_s=0.0)),)
+    )
+    assert [(span.start_s, span.text) for span in transcripts(recording)] == [(0.5, "typed: what time is it")]
+
+
 def test_a_users_turn_ends_with_the_decision() -> None:
     assert [(turn.start_s, turn.end_s) for turn in user_turns(synthetic_recording())] == [
         (4.85, 7.46),
@@ -138,6 +146,32 @@ def test_turns_are_measured_from_voice_to_voice() -> None:
     assert first.decided_s == 7.46
     assert first.first_text_s is None
     assert second.reply == "reply-4"
+
+
+def test_a_typed_turn_has_no_last_voiced_sample_to_measure_from() -> None:
+    typed = [
+        (29.0, ev.TurnEnded(text="what time is it", waited_s=0.0)),
+        (29.0, ev.ReplyOpened(reply="reply-9", source="turn", user_text="what time is it")),
+        (29.4, ev.ReplyFirstAudio(reply="reply-9")),
+        (29.5, ev.ReplyAudible(reply="reply-9")),
+        (
+            30.8,
+            ev.ReplyEnded(
+                reply="reply-9",
+                source="turn",
+                text="Noon.",
+                heard="Noon.",
+                how="played",
+                heard_quality="exact",
+            ),
+        ),
+    ]
+    recording = synthetic_recording()
+    events = sorted((*recording.events, *typed), key=lambda pair: pair[0])
+    turn = measure_turns(attrs.evolve(recording, events=tuple(events)))[1]
+    assert turn.user_text == "what time is it"
+    assert turn.first_audio_ms == pytest.approx(400)
+    assert turn.response_ms is turn.endpoint_ms is turn.voiced_end_s is turn.speech_stopped_s is None
 
 
 def test_the_threshold_for_a_reply_lies_above_the_bed_and_below_the_voice() -> None:

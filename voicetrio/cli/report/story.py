@@ -52,16 +52,20 @@ def speech(recording: Recording) -> list[Span]:
 
 
 def transcripts(recording: Recording) -> list[Span]:
-    """Return the final transcripts that have words, where they were said."""
-    return [
-        Span(
-            recording.capture_s(event.start),
-            time_s if event.position is None else recording.capture_s(event.position),
-            event.text,
-        )
-        for time_s, event in recording.events
-        if isinstance(event, ev.Transcript) and event.final and event.text.strip()
-    ]
+    """Return the final transcripts that have words, where they were said, and turns that came without any."""
+    spans: list[Span] = []
+    spoken = False
+    for time_s, event in recording.events:
+        match event:
+            case ev.Transcript(final=True, text=text) if text.strip():
+                end_s = time_s if event.position is None else recording.capture_s(event.position)
+                spans.append(Span(recording.capture_s(event.start), end_s, text))
+                spoken = True
+            case ev.TurnEnded(text=text):
+                if not spoken and text.strip():
+                    spans.append(Span(time_s, time_s, f"typed: {text}"))
+                spoken = False
+    return sorted(spans, key=lambda span: span.start_s)
 
 
 def user_turns(recording: Recording) -> list[Span]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -46,10 +47,13 @@ def _measure(recording: Recording, ended: ev.ReplyEnded, opened_s: float, thresh
     sent_s = _told(recording, ev.ReplyAudible, reply)
     decided = _last_before(recording.events, ev.TurnEnded, sent_s)
     decided_s, turn = decided if decided else (None, None)
-    stopped = _last_before(recording.events, ev.SpeechStopped, decided_s)
-    finals = [pair for pair in recording.events if isinstance(pair[1], ev.Transcript) and pair[1].final]
+    # Only what came after the turn before belongs to this one: a typed turn has no speech of its own.
+    since_s = _decision_before(recording, decided_s)
+    own = [pair for pair in recording.events if pair[0] > since_s]
+    stopped = _last_before(own, ev.SpeechStopped, decided_s)
+    finals = [pair for pair in own if isinstance(pair[1], ev.Transcript) and pair[1].final]
     transcript = _last_before(finals, ev.Transcript, decided_s)
-    voiced_s = _voiced_end(recording, turn, decided_s)
+    voiced_s = _voiced_end(recording, turn, decided_s) if stopped else None
     played_s = (
         None
         if sent_s is None
@@ -85,6 +89,12 @@ def _voiced_end(recording: Recording, turn: ev.TurnEnded | None, decided_s: floa
     if measured is None and turn.position is not None:
         return recording.capture_s(turn.position)
     return measured
+
+
+def _decision_before(recording: Recording, decided_s: float | None) -> float:
+    """Return when the turn before the one that was decided at ``decided_s`` was; -inf for the first one."""
+    times = [at_s for at_s, event in recording.events if isinstance(event, ev.TurnEnded)]
+    return max((at_s for at_s in times if decided_s is None or at_s < decided_s), default=-math.inf)
 
 
 def _told(
