@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.runtime.schedules import cancel_at_every_step
+from tests.runtime.schedules import cancel_at_every_step, run_seeded
 from voicetrio.errors import ConfigError, LinkBroken, LinkStopped, StageInUse
 from voicetrio.events import Event
 from voicetrio.runtime.emit import EventHub, emit, emitting_to
@@ -489,21 +489,77 @@ async def test_a_transform_that_failed_is_not_called_again():
     assert calls == [0]
 
 
-async def test_what_is_ready_is_shared_by_tasks_that_receive_at_once():
-    got = []
+def test_tasks_that_receive_at_once_share_what_the_transforms_make():
+    for seed in range(30):
+        got = []
 
-    async def two_hands(inlet):
-        async def hand():
-            async for number in inlet:
-                await trio.lowlevel.checkpoint()
-                got.append(number)
+        async def two_hands(inlet, got=got):
+            async def hand():
+                async for number in inlet:
+                    got.append(number)
+                    await trio.lowlevel.checkpoint()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hand)
+                nursery.start_soon(hand)
+
+        made = pipeline(Numbers(6), pipeline(and_next, transform(Tail()), two_hands))
+        run_seeded(made.run, seed)
+        assert sorted(got) == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6]
+
+
+def test_tasks_that_send_at_once_do_not_mix_the_results_of_one_frame():
+    for seed in range(30):
+        sink = Collect()
+
+        async def two_hands(outlet):
+            async def hand(first):
+                for number in (first, first + 2):
+                    await outlet.send(number)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hand, 10)
+                nursery.start_soon(hand, 20)
+
+        run_seeded(pipeline(two_hands, and_next, sink, name="p").run, seed)
+        assert sorted(sink.got[::2]) == [10, 12, 20, 22]
+        assert [number + 1 for number in sink.got[::2]] == sink.got[1::2]
+
+
+async def test_a_fused_inlet_that_is_closed_tells_every_task_that_waits():
+    told = []
+
+    async def closes(inlet):
+        async def wait():
+            with pytest.raises(trio.ClosedResourceError):
+                await inlet.receive()
+            told.append(True)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(hand)
-            nursery.start_soon(hand)
+            for _ in range(3):
+                nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            await inlet.aclose()
 
-    await pipeline(Numbers(6), pipeline(and_next, transform(Tail()), two_hands)).run()
-    assert sorted(got) == sorted(number + more for number in range(6) for more in (0, 1))
+    sender, inlet = open_link()
+    await pipeline(double, closes)(inlet)
+    assert len(told) == 3
+    sender.close()
+
+
+def test_a_fused_inlet_that_is_closed_while_a_result_is_on_its_way():
+    async def closes(inlet):
+        async def wait():
+            with pytest.raises(trio.ClosedResourceError):
+                await inlet.receive()
+
+        await inlet.receive()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            nursery.start_soon(inlet.aclose)
+
+    for seed in range(10):
+        run_seeded(pipeline(Numbers(1), pipeline(and_next, closes)).run, seed)
 
 
 async def test_a_result_that_is_no_frame_is_a_clear_error():

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeAlias, final
 
@@ -85,12 +86,16 @@ def close_now(end: trio.abc.AsyncResource) -> bool:
 class FusedOutlet(OwnOutlet):
     """Transforms before an outlet, run by whoever sends."""
 
-    __slots__ = ("_chain", "_closed", "_outlet")
+    __slots__ = ("_chain", "_closed", "_others", "_outlet", "_spreading")
 
     def __init__(self, chain: Chain, outlet: Outlet) -> None:
         self._chain = chain
         self._outlet = outlet
         self._closed = False
+        # While several results of one frame are on their way, other tasks that send must wait, or theirs
+        # would come in between.
+        self._spreading = False
+        self._others = trio.lowlevel.ParkingLot()
 
     @property
     def link(self) -> object:
@@ -108,6 +113,8 @@ class FusedOutlet(OwnOutlet):
         Cancelling loses what was not sent yet of it.  Raises what a transform raises, and raises it again
         from then on.
         """
+        while self._spreading:
+            await self._others.park()
         if self._closed:
             raise trio.ClosedResourceError
         if self._chain.failure is not None:
@@ -115,12 +122,19 @@ class FusedOutlet(OwnOutlet):
         one, result = self._chain.apply(value)
         if one:
             await self._outlet.send(result)
-            return
-        if not result:
+        elif result:
+            await self._spread(result)
+        else:
             await checkpoint()
-            return
-        for frame in result:
-            await self._outlet.send(frame)
+
+    async def _spread(self, frames: Sequence[Any]) -> None:  # noqa: ASYNC910  # there is at least one
+        self._spreading = True
+        try:
+            for frame in frames:
+                await self._outlet.send(frame)
+        finally:
+            self._spreading = False
+            self._others.unpark_all()
 
     async def aclose(self) -> None:
         """Send what the transforms hold, then close.  Where that fails, or is cancelled, abort."""
@@ -146,7 +160,7 @@ class FusedOutlet(OwnOutlet):
 class FusedInlet(trio.abc.ReceiveChannel[Any]):
     """Transforms behind an inlet, run by whoever receives."""
 
-    __slots__ = ("__weakref__", "_chain", "_closed", "_ended", "_inlet", "_ready")
+    __slots__ = ("__weakref__", "_busy", "_chain", "_closed", "_ended", "_inlet", "_others", "_ready")
 
     def __init__(self, chain: Chain, inlet: trio.abc.ReceiveChannel[Any]) -> None:
         self._chain = chain
@@ -154,6 +168,9 @@ class FusedInlet(trio.abc.ReceiveChannel[Any]):
         self._ready: deque[Any] = deque()
         self._ended = False
         self._closed = False
+        # One task at a time, so that the transforms see the frames in order, and the end last.
+        self._busy = False
+        self._others = trio.lowlevel.ParkingLot()
 
     @property
     def link(self) -> object:
@@ -170,6 +187,16 @@ class FusedInlet(trio.abc.ReceiveChannel[Any]):
 
         Raises what a transform raises, and raises it again from then on; and what the inlet raises.
         """
+        while self._busy:
+            await self._others.park()
+        self._busy = True
+        try:
+            return await self._next()
+        finally:
+            self._busy = False
+            self._others.unpark()
+
+    async def _next(self) -> Any:
         while not self._ready:
             if self._closed:
                 raise trio.ClosedResourceError
@@ -187,12 +214,10 @@ class FusedInlet(trio.abc.ReceiveChannel[Any]):
             if one:
                 return result  # noqa: ASYNC910  # the receive above was the checkpoint
             self._ready.extend(result)
-        # What is ready was made by one task; it is taken before the checkpoint, since another task may
-        # receive meanwhile, and the checkpoint cannot be cancelled, so that it is not lost either.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        frame = self._ready.popleft()
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return frame
+        await checkpoint()  # before it is taken: cancelling loses nothing
+        if self._closed:
+            raise trio.ClosedResourceError
+        return self._ready.popleft()
 
     def close(self) -> None:
         """Stop receiving; nothing is flushed."""

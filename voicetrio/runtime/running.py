@@ -251,7 +251,7 @@ async def run_together(what: str, jobs: Iterable[Job], report: Report) -> None: 
         elif not report.failures:
             raise
     failures = report.failures or report.consequences[:1]
-    # The exceptions' tracebacks hold what holds the report: it lets go of them, so that there is no cycle.
+    # A pipeline may be kept for its statistics; what failed in it, and all its frames, should not be.
     report.failures, report.consequences = [], []
     _raise(what, failures)
 
@@ -261,12 +261,8 @@ def _raise(what: str, failures: list[BaseException]) -> None:
     if not failures:
         return
     if len(failures) == 1:
-        try:
-            raise failures.pop()
-        finally:
-            failures.clear()  # a traceback that holds this frame holds the list: no cycle
+        raise failures.pop()
     leaves = [leaf for failure in failures for leaf in _leaves(failure)]
-    failures.clear()
     raise BaseExceptionGroup(f"{len(leaves)} failures in {what}", leaves)
 
 
