@@ -251,6 +251,7 @@ class Link(Generic[T]):
             self.state = state
 
     def sender_closed(self, sender: object) -> None:
+        """Count a sender out, and tell the tasks that wait at it; the last one ends the stream."""
         for task in [task for task, (owner, _) in self.sending.items() if owner is sender]:
             del self.sending[task]
             reschedule(task, outcome.Error(trio.ClosedResourceError()))
@@ -260,6 +261,7 @@ class Link(Generic[T]):
             self._wake_receivers()
 
     def abort(self, cause: BaseException | None) -> None:
+        """Break the stream for every sender; what is buffered can still be received."""
         if self._broken:
             return  # the first cause is the one that matters
         self._settle("broken")
@@ -277,6 +279,7 @@ class Link(Generic[T]):
         self.receiving.clear()
 
     def receiver_closed(self, receiver: object) -> None:
+        """Count a receiver out, and tell the tasks that wait at it; the last one stops the senders."""
         for task in [task for task, owner in self.receiving.items() if owner is receiver]:
             del self.receiving[task]
             reschedule(task, outcome.Error(trio.ClosedResourceError()))
