@@ -256,13 +256,16 @@ class ReferenceClient:
         return frame
 
     async def _report(self) -> None:
-        report_at = trio.current_time()
+        report_at, reported = trio.current_time(), 0
         while True:
             report_at += REPORT_INTERVAL_S
             await trio.sleep_until(report_at)
             position = self._playback.advance(trio.current_time())
-            await self._send(type="played", epoch=self.epoch, position=position)
-            self._reports += 1
+            # Silence is not reported: the server carries a report forward until the next.
+            if self._playback.is_playing or position != reported:
+                await self._send(type="played", epoch=self.epoch, position=position)
+                reported = position
+                self._reports += 1
 
     async def _read(self) -> None:
         await trio.lowlevel.checkpoint()

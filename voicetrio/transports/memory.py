@@ -204,6 +204,7 @@ class MemoryPeer:
         self._far_end = far_end
         self._name = name
         self._gone: PeerGone | None = None
+        self._reported = 0
 
     @property
     def name(self) -> str:
@@ -277,4 +278,9 @@ class MemoryPeer:
             self._confirm(inbound)
 
     def _confirm(self, inbound: Inbound) -> None:
-        inbound.confirm(self._far_end.epoch, self._far_end.playback.advance(trio.current_time()))
+        far_end = self._far_end
+        position = far_end.playback.advance(trio.current_time())
+        # Silence is not reported: the session carries a report forward until the next.
+        if far_end.playback.is_playing or position != self._reported:
+            inbound.confirm(far_end.epoch, position)
+            self._reported = position

@@ -7,7 +7,7 @@ has to say (that a message was malformed) is queued at the socket and written by
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import final
 
@@ -194,20 +194,20 @@ async def open_adopted_peer(
     wire: Serializer | None = None,
     *,
     name: str = "adopted",
+    headers: Iterable[tuple[bytes, bytes]] = (),
     limits: SocketLimits | None = None,
 ) -> AsyncIterator[WebSocketPeer]:
     """Make a peer of a connection that an application's own trio-websocket server accepted.
 
     Use it around ``open_session``.  ``wire`` defaults to our own, with the rates that the connection's
     address asks for.  The session closes the connection at its end; the server that accepted it is not
-    touched.  Raises ConfigError when the address asks for what the wire does not have.
+    touched.  ``headers`` are those of the application's ``WebSocketRequest``, for ``peer.request``, since the
+    connection does not keep them.  Raises ConfigError when the address asks for what the wire does not have.
     """
     async with adopt_trio_websocket(connection, limits) as socket:
         request = UpgradeRequest.from_target(
             connection.path or "/",
-            [(key.decode("latin-1"), value.decode("latin-1")) for key, value in connection.handshake_headers],
+            [(key.decode("latin-1"), value.decode("latin-1")) for key, value in headers],
             socket.remote,
         )
-        yield WebSocketPeer(
-            socket, wire or NativeWire.from_query(request.query), name=name, request=request
-        )
+        yield WebSocketPeer(socket, wire or NativeWire.from_query(request.query), name=name, request=request)

@@ -72,13 +72,18 @@ async def test_the_peers_answer_ends_a_close_at_once_though_it_keeps_its_socket(
 
 async def test_messages_that_come_after_our_close_are_not_kept(autojump_clock):
     async with open_pair("ours") as (socket, raw):
+
+        async def receive() -> None:
+            with pytest.raises(SocketClosed):
+                await socket.receive()
+
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
             nursery.start_soon(socket.close)
             await raw.read_close()
             await raw.write(TEXT, b"too late")
+            await trio.testing.wait_all_tasks_blocked()
             await raw.close()
-        with pytest.raises(SocketClosed):
-            await socket.receive()
 
 
 async def test_a_peer_that_reads_nothing_while_it_pings_is_dropped(autojump_clock):

@@ -138,7 +138,7 @@ class StreamSocket:
             self._end(self._driver.outcome())
         if not self._driver.is_open:
             self._limit_closing()
-        if messages:
+        if self._inbox:
             self._wake_receiver()
         if self._driver.has_output:
             self._work.set()

@@ -15,7 +15,7 @@ import attrs
 from voicetrio import events
 from voicetrio.events import Event
 
-__all__ = ["EVENT_NAMES", "encode_event"]
+__all__ = ["EVENTS_NOT_TOLD", "EVENT_NAMES", "encode_event"]
 
 EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     events.SessionStarted: "session_started",
@@ -31,6 +31,8 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     events.UserAway: "user_away",
     events.AgentStateChanged: "agent_state",
     events.ReplyOpened: "reply_opened",
+    events.ReplyFirstText: "reply_first_text",
+    events.ReplyFirstAudio: "reply_first_audio",
     events.ReplyCommitted: "reply_committed",
     events.ReplyAudible: "reply_audible",
     events.ReplyRetracted: "reply_retracted",
@@ -40,10 +42,24 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     events.Resumed: "resumed",
     events.FalseInterruption: "false_interruption",
     events.Interrupted: "interrupted",
+    events.ToolStarted: "tool_started",
+    events.ToolEnded: "tool_ended",
+    events.HandedOff: "handed_off",
     events.PlayoutSlipped: "playout_slipped",
 }
-"""The events that a client is told.  What only an operator needs (stuck tasks, dropped items) is not there,
-nor what the client itself sent."""
+"""The events that a client is told."""
+
+EVENTS_NOT_TOLD: Final[frozenset[type[Event]]] = frozenset(
+    {
+        events.TaskStuck,
+        events.LinkDropped,
+        events.ConnectionChanged,
+        events.WorkLost,
+        events.MessageReceived,
+        events.Dtmf,
+    }
+)
+"""What only an operator needs (tasks, links, services), and what the client itself sent."""
 
 
 def encode_event(event: Event) -> dict[str, Any] | None:
