@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from voicetrio.audio import read_wav
 from voicetrio.cli.measures import (
     falls_silent_s,
     frame_levels_db,
     outside,
     percentile,
-    response_ms,
+    speech_threshold_db,
     voice_threshold_db,
     voiced_end_s,
     voiced_onset_s,
     voiced_spans,
 )
+from voicetrio.data import speech_path
 from voicetrio.frames import Samples
 
 RATE = 16000
@@ -112,19 +114,19 @@ def test_falling_silent_is_the_end_of_the_voice_that_is_there() -> None:
     assert falls_silent_s(tone(1.0, 8000), RATE, after_s=0.5) is None
 
 
-def test_the_response_is_measured_from_voice_to_voice_above_the_bed() -> None:
-    caller = mixed(np.zeros(5 * RATE, np.int16), (0.5, tone(1.0, 8000)))
-    rate = 24000
-    heard = mixed(noise(5.0, 300, rate), (2.4, tone(1.5, 9000, rate)), rate=rate)
-    threshold_db = voice_threshold_db(noise(1.0, 300, rate), rate)
-    measured = response_ms(caller, RATE, heard, rate, turn_ended_s=2.2, reply_threshold_db=threshold_db)
-    assert measured == pytest.approx(900, abs=2 * EXACT_S * 1000)
+def test_the_noise_of_the_callers_room_is_not_their_voice() -> None:
+    speech = mixed(noise(3.0, 150), (0.5, tone(1.0, 4000)))
+    assert voiced_end_s(speech, RATE) == pytest.approx(3.0, abs=EXACT_S)  # an absolute level takes the noise
+    threshold_db = speech_threshold_db(speech, RATE)
+    assert voiced_end_s(speech, RATE, threshold_db) == pytest.approx(1.5, abs=EXACT_S)
+    assert speech_threshold_db(np.empty(0, np.int16), RATE) == -50.0
 
 
-def test_there_is_no_response_without_words_or_without_a_reply() -> None:
-    silence, voice = np.zeros(3 * RATE, np.int16), mixed(np.zeros(3 * RATE, np.int16), (0.5, tone(0.5, 8000)))
-    assert response_ms(silence, RATE, voice, RATE, turn_ended_s=0.2) is None
-    assert response_ms(voice, RATE, silence, RATE, turn_ended_s=1.2) is None
+@pytest.mark.parametrize(("name", "last_s"), [("go-forward.wav", 2.26), ("digits-29340.wav", 1.61)])
+def test_the_last_voiced_sample_of_a_recorded_human_is_found(name: str, last_s: float) -> None:
+    samples, rate = read_wav(speech_path(name))
+    found = voiced_end_s(samples, rate, speech_threshold_db(samples, rate))
+    assert found == pytest.approx(last_s, abs=0.06)  # a last sound fades, so its end is a matter of taste
 
 
 def test_percentiles_lie_between_the_nearest_values() -> None:

@@ -20,7 +20,7 @@ __all__ = [
     "falls_silent_s",
     "frame_levels_db",
     "outside",
-    "response_ms",
+    "speech_threshold_db",
     "voice_threshold_db",
     "voiced_end_s",
     "voiced_onset_s",
@@ -36,6 +36,7 @@ FULL_SCALE = 32768.0
 SILENCE_DB = -120.0
 QUIETEST_VOICE_DB = -50.0
 MARGIN_DB = 6.0
+BELOW_PEAK_DB = 20.0
 MERGE_GAP_S = 0.3
 MIN_VOICE_S = 0.030
 
@@ -61,6 +62,16 @@ def voice_threshold_db(background: Samples, rate: int, margin_db: float = MARGIN
     if not len(levels):
         return QUIETEST_VOICE_DB
     return max(QUIETEST_VOICE_DB, float(np.percentile(levels, 99)) + margin_db)
+
+
+def speech_threshold_db(speech: Samples, rate: int, below_peak_db: float = BELOW_PEAK_DB) -> float:
+    """Return the level above which ``speech`` is voiced: ``below_peak_db`` under its loudest 20 ms.
+
+    The noise of the room that somebody spoke in is not their voice.  At least -50 dB.
+    """
+    return max(
+        QUIETEST_VOICE_DB, float(frame_levels_db(speech, rate).max(initial=SILENCE_DB)) - below_peak_db
+    )
 
 
 def outside(samples: Samples, rate: int, spans: Iterable[Span], margin_s: float = 0.1) -> Samples:
@@ -146,37 +157,3 @@ def falls_silent_s(
                 break
             return end_s if len(samples) / rate - end_s >= for_s else None
     return after_s if len(samples) / rate - after_s >= for_s else None
-
-
-def response_ms(
-    caller: Samples,
-    caller_rate: int,
-    heard: Samples,
-    heard_rate: int,
-    *,
-    turn_ended_s: float,
-    caller_threshold_db: float = QUIETEST_VOICE_DB,
-    reply_threshold_db: float = QUIETEST_VOICE_DB,
-) -> float | None:
-    """Return the time from the caller's last voiced sample to the first voiced sample of the reply, in ms.
-
-    Both recordings begin at the same instant.
-
-    Args:
-        caller: what the caller said.
-        caller_rate: its rate, in hertz.
-        heard: what the caller's client played, background included.
-        heard_rate: its rate, in hertz.
-        turn_ended_s: a time after the caller's words and before the reply's; the decision that the turn
-            is over is one.
-        caller_threshold_db: what the caller's voice exceeds.
-        reply_threshold_db: what the reply exceeds, and the background does not.
-
-    Returns:
-        None when the caller said nothing before, or no reply is heard after ``turn_ended_s``.
-    """
-    end_s = voiced_end_s(caller, caller_rate, caller_threshold_db, before_s=turn_ended_s)
-    onset_s = voiced_onset_s(heard, heard_rate, reply_threshold_db, after_s=turn_ended_s)
-    if end_s is None or onset_s is None:
-        return None
-    return (onset_s - end_s) * 1000

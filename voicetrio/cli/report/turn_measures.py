@@ -7,13 +7,21 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from voicetrio import events as ev
-from voicetrio.cli.measures import outside, voice_threshold_db, voiced_end_s, voiced_onset_s
+from voicetrio.cli.measures import (
+    outside,
+    speech_threshold_db,
+    voice_threshold_db,
+    voiced_end_s,
+    voiced_onset_s,
+)
 from voicetrio.cli.report.recording import Recording, TurnRecord
 from voicetrio.cli.report.story import replies
 
 __all__ = ["measure_turns", "reply_threshold_db"]
 
 E = TypeVar("E", bound=ev.Event)
+
+BEFORE_SPEECH_S = 0.2
 
 
 def reply_threshold_db(recording: Recording) -> float:
@@ -53,7 +61,7 @@ def _measure(recording: Recording, ended: ev.ReplyEnded, opened_s: float, thresh
     stopped = _last_before(own, ev.SpeechStopped, decided_s)
     finals = [pair for pair in own if isinstance(pair[1], ev.Transcript) and pair[1].final]
     transcript = _last_before(finals, ev.Transcript, decided_s)
-    voiced_s = _voiced_end(recording, turn, decided_s) if stopped else None
+    voiced_s = _voiced_end(recording, stopped[1], turn, decided_s) if stopped else None
     played_s = (
         None
         if sent_s is None
@@ -81,14 +89,20 @@ def _measure(recording: Recording, ended: ev.ReplyEnded, opened_s: float, thresh
     )
 
 
-def _voiced_end(recording: Recording, turn: ev.TurnEnded | None, decided_s: float | None) -> float | None:
+def _voiced_end(
+    recording: Recording, stopped: ev.SpeechStopped, turn: ev.TurnEnded | None, decided_s: float | None
+) -> float | None:
     """Return the caller's last voiced sample: as recorded, or else as the VAD has it."""
     if turn is None or decided_s is None:
         return None
-    measured = voiced_end_s(recording.caller, recording.caller_rate, before_s=decided_s)
-    if measured is None and turn.position is not None:
-        return recording.capture_s(turn.position)
-    return measured
+    # From a moment before the speech on, so that the threshold is that of this speech.
+    from_s = max(0.0, recording.capture_s(stopped.start) - BEFORE_SPEECH_S)
+    rate = recording.caller_rate
+    speech = recording.caller[round(from_s * rate) : round(decided_s * rate)]
+    measured_s = voiced_end_s(speech, rate, speech_threshold_db(speech, rate))
+    if measured_s is not None:
+        return from_s + measured_s
+    return None if turn.position is None else recording.capture_s(turn.position)
 
 
 def _decision_before(recording: Recording, decided_s: float | None) -> float:
