@@ -207,9 +207,9 @@ def test_dismissing_a_backchannel_leaves_the_words_around_it():
 def test_a_whole_turn_ends_at_once_and_takes_what_was_said_before_with_it():
     turns = Turns(RATE)
     say(turns, 1000, 2000, "Go forward")
-    assert turns.whole(" ten meters ", 2100, 2100) == [Ended("Go forward ten meters", 2100, 0.0)]
+    assert turns.whole(" ten meters ", 2100, 2100) == [Ended("Go forward ten meters", 2100, 0.0, None)]
     assert not turns.is_open
-    assert turns.whole("Stop", 3000, 3000) == [Started(3000), Ended("Stop", 3000, 0.0)]
+    assert turns.whole("Stop", 3000, 3000) == [Started(3000), Ended("Stop", 3000, 0.0, None)]
     turns.reopen()
     assert say(turns, 3100, 3500, "now.") == [Speculate("Stop now.")]
 
