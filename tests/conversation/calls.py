@@ -7,7 +7,7 @@ import numpy as np
 import trio
 
 from voicetrio.conversation import Agent
-from voicetrio.events import Event, SpeechStopped
+from voicetrio.events import Event
 from voicetrio.runtime.session import open_session
 from voicetrio.runtime.transport import Clear, SendAudio, Traits
 from voicetrio.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
@@ -147,6 +147,6 @@ async def calling(agent, *, traits=TRAITS, microphone=True):
         nursery.cancel_scope.cancel()
 
 
-def last_voiced(call):
-    """When the caller's last voiced sample was spoken, by the VAD's word, in seconds since the call began."""
-    return call.of(SpeechStopped)[-1].position / call.far_end.traits.input_rate
+def leaf(error):
+    """The first exception that is no group."""
+    return leaf(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 import attrs
@@ -24,6 +25,7 @@ from voicetrio.frames import Samples
 from voicetrio.machines.words import words_of
 from voicetrio.runtime.behaviour import SessionContext
 from voicetrio.runtime.playout import Playout
+from voicetrio.runtime.workers import open_workers
 from voicetrio.services.llm import LLM
 from voicetrio.services.stt import STT
 from voicetrio.services.tts import TTS
@@ -169,12 +171,36 @@ class Agent:
         if self.bed is None:
             await trio.lowlevel.checkpoint()
             return
-        clip: Samples
         if isinstance(self.bed, np.ndarray):
-            clip = self.bed
+            clip: Samples = self.bed
             await trio.lowlevel.checkpoint()
-        elif self.bed == ROOM_TONE:
-            clip = await trio.to_thread.run_sync(room_tone, playout.rate)
         else:
-            clip = await trio.to_thread.run_sync(load_bed, self.bed, playout.rate)
+            async with open_workers("bed") as workers:
+                clip = await workers.run(_load_bed, self.bed, playout.rate)
         playout.start_bed(clip, gain_db=self.bed_gain_db)
+
+
+def _load_bed(bed: str | os.PathLike[str], rate: int) -> Samples:
+    """Return a bed's samples; sessions with the same bed share them."""
+    if bed == ROOM_TONE:
+        return _cached_room_tone(rate)
+    try:
+        changed_at = os.stat(bed).st_mtime_ns
+    except OSError:
+        changed_at = 0  # the loader says what is wrong
+    return _cached_bed(os.fspath(bed), rate, changed_at)
+
+
+@lru_cache(maxsize=4)
+def _cached_room_tone(rate: int) -> Samples:
+    return _read_only(room_tone(rate))
+
+
+@lru_cache(maxsize=4)
+def _cached_bed(path: str, rate: int, _changed_at: int) -> Samples:
+    return _read_only(load_bed(path, rate))
+
+
+def _read_only(samples: Samples) -> Samples:
+    samples.setflags(write=False)
+    return samples

@@ -1,0 +1,193 @@
+"""The turn source that listens: positions, gaps, rates, failures."""
+
+import numpy as np
+import pytest
+import trio
+
+from tests.conversation.calls import leaf
+from voicetrio.conversation.inbox import Inbox, UserActed, UserTurn
+from voicetrio.conversation.listening import Listening
+from voicetrio.errors import ConfigError, LinkOverflow, ServiceError
+from voicetrio.events import SpeechStarted, SpeechStopped, Transcript
+from voicetrio.frames import AudioFrame, DtmfFrame, MessageFrame
+from voicetrio.machines.capture_clock import CaptureClock
+from voicetrio.machines.voice import VoiceLasted
+from voicetrio.runtime.emit import EventHub, emitting_to
+from voicetrio.testing.scripted import ScriptedSTT, ScriptedVAD
+
+
+def audio(start_s, end_s, *, rate=16000, voice=False):
+    """Frames of 20 ms."""
+    step = rate // 50
+    return [
+        AudioFrame.from_samples(np.full(step, 1000 if voice else 0, np.int16), rate, at)
+        for at in range(round(start_s * rate), round(end_s * rate), step)
+    ]
+
+
+async def following(box):
+    """The next news; a wake is none."""
+    while True:
+        news = await box.receive()
+        if news is not None:
+            return news
+
+
+async def listen(frames, listening=None, *, rate=16000, live=False, paced=False):
+    """Let ``listening`` hear ``frames``; return what it told."""
+    listening = listening or Listening(ScriptedVAD(), None)
+    box = Inbox(CaptureClock(rate, trio.current_time()), rate, live=live, max_items=10_000)
+    sender, receiver = trio.open_memory_channel(10_000)
+
+    async def feed():
+        with sender:
+            for frame in frames:
+                if paced and isinstance(frame, AudioFrame):
+                    await trio.sleep(frame.duration_s)
+                await sender.send(frame)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(feed)
+        await listening.run(receiver, box)
+    told = []
+    while box.statistics().items:
+        told.append(await box.receive())
+    return told
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+async def test_positions_are_on_the_capture_clock_whatever_the_rates(rate, autojump_clock):
+    stt = ScriptedSTT(["hello there"])
+    frames = audio(0, 1, rate=rate) + audio(1, 2, rate=rate, voice=True) + audio(2, 3, rate=rate)
+    hub = EventHub()
+    with emitting_to(hub):
+        subscription = hub.subscribe()
+        told = await listen(frames, Listening(ScriptedVAD(), stt), rate=rate)
+        hub.close()
+        observed = [event async for event in subscription]
+    started, stopped, transcript = told
+    assert isinstance(started, SpeechStarted)
+    assert isinstance(stopped, SpeechStopped)
+    assert isinstance(transcript, Transcript)
+    assert started.position == pytest.approx(rate * 1, abs=0.03 * rate)
+    assert stopped.position == pytest.approx(rate * 2, abs=0.03 * rate)
+    assert stopped.start == started.position
+    assert (transcript.start, transcript.position) == (started.position, stopped.position)
+    assert transcript.words[-1].end == pytest.approx(stopped.position, abs=3)
+    assert [type(event) for event in observed] == [SpeechStarted, SpeechStopped, Transcript]
+
+
+async def test_the_recogniser_hears_the_audio_before_the_boundary_that_speaks_of_it(autojump_clock):
+    class Spy:
+        rate = 16000
+
+        def __init__(self):
+            self.items = []
+
+        async def listen(self, inlet, outlet):
+            async for item in inlet:
+                self.items.append(item)
+
+    spy = Spy()
+    await listen(audio(0, 1, voice=True) + audio(1, 2), Listening(ScriptedVAD(), spy))
+    heard_to = 0
+    boundaries = 0
+    for item in spy.items:
+        if isinstance(item, AudioFrame):
+            heard_to = item.end
+        else:
+            boundaries += 1
+            assert item.position <= heard_to
+    assert boundaries == 2
+
+
+async def test_marks_are_told(autojump_clock):
+    listening = Listening(ScriptedVAD(), None, marks_s=(0.2, 0.35))
+    told = await listen(audio(0, 1, voice=True) + audio(1, 2), listening)
+    assert [news.mark_s for news in told if isinstance(news, VoiceLasted)] == [0.2, 0.35]
+
+
+async def test_the_end_of_the_input_ends_speech_and_waits_for_its_text(autojump_clock):
+    stt = ScriptedSTT(["hello"], decode_s=2.0)
+    told = await listen(audio(0, 1, voice=True), Listening(ScriptedVAD(), stt))
+    assert [type(news) for news in told] == [SpeechStarted, SpeechStopped, Transcript]
+
+
+async def test_a_microphone_that_is_muted_in_mid_speech_ends_speech_by_the_clock(autojump_clock):
+    listening = Listening(ScriptedVAD(), None)
+    box = Inbox(CaptureClock(16000, trio.current_time()), 16000, live=True, max_items=100)
+    sender, receiver = trio.open_memory_channel(1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listening.run, receiver, box)
+        for frame in audio(0, 0.5, voice=True):
+            sender.send_nowait(frame)
+        assert isinstance(await following(box), SpeechStarted)
+        before = trio.current_time()
+        stopped = await following(box)
+        assert isinstance(stopped, SpeechStopped)
+        assert trio.current_time() - before == pytest.approx(1.0)
+        assert stopped.position == pytest.approx(8000, abs=256)
+        sender.close()
+
+
+async def test_a_gap_in_the_audio_ends_speech_and_the_vad_forgets(autojump_clock):
+    vad = ScriptedVAD()
+    told = await listen(audio(0, 1, voice=True) + audio(5, 6, voice=True), Listening(vad, None))
+    assert [type(news) for news in told] == [SpeechStarted, SpeechStopped] * 2
+    assert told[1].position == pytest.approx(16000, abs=256)
+    assert told[2].position == pytest.approx(5 * 16000, abs=256)
+    assert vad.resets == 1
+
+
+async def test_keys_messages_and_typed_text(autojump_clock):
+    told = await listen(
+        [DtmfFrame("1"), MessageFrame({"x": 1}), MessageFrame({"type": "text", "text": "hi"})]
+    )
+    assert told == [UserActed(), UserActed(), UserTurn("hi")]
+
+
+async def test_audio_at_another_rate_than_the_clock_is_a_clear_error(autojump_clock):
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await listen(audio(0, 1, rate=8000), rate=16000)
+    assert isinstance(leaf(caught.value), ConfigError)
+
+
+class _Stuck:
+    rate = 16000
+
+    async def listen(self, inlet, outlet):
+        await trio.sleep_forever()
+
+
+class _Gone:
+    rate = 16000
+
+    async def listen(self, inlet, outlet):
+        await inlet.receive()
+
+
+async def test_a_recogniser_that_falls_behind_live_audio_is_a_failure(autojump_clock):
+    listening = Listening(ScriptedVAD(), _Stuck(), stt_lag_s=2.0)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await listen(audio(0, 5), listening, live=True, paced=True)
+    assert isinstance(leaf(caught.value), LinkOverflow)
+
+
+async def test_a_recogniser_that_falls_behind_a_file_holds_the_file_up(autojump_clock):
+    listening = Listening(ScriptedVAD(), _Stuck(), stt_lag_s=2.0)
+    with trio.move_on_after(60) as scope:
+        await listen(audio(0, 5), listening)
+    assert scope.cancelled_caught
+
+
+async def test_a_recogniser_that_stops_early_is_a_failure(autojump_clock):
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await listen(audio(0, 5), Listening(ScriptedVAD(), _Gone()))
+    assert isinstance(leaf(caught.value), ServiceError)
+
+
+async def test_a_vad_with_windows_of_another_size_and_rate(autojump_clock):
+    vad = ScriptedVAD(rate=8000, window=200)  # 25 ms
+    told = await listen(audio(0, 1) + audio(1, 2, voice=True) + audio(2, 3), Listening(vad, None))
+    assert told[0].position == pytest.approx(16000, abs=600)
+    assert told[1].position == pytest.approx(32000, abs=600)
