@@ -14,6 +14,7 @@ from voicetrio.events import Event, Failure, SessionEnding, TaskStuck
 from voicetrio.frames import AudioFrame
 from voicetrio.runtime.behaviour import SessionContext
 from voicetrio.runtime.deadlines import cleanup
+from voicetrio.runtime.emit import emit, watching_hubs
 from voicetrio.runtime.pipeline import pipeline
 from voicetrio.runtime.session import Session, open_session
 from voicetrio.runtime.transport import HangUp, Traits
@@ -469,3 +470,56 @@ async def test_result_before_the_end_is_an_error(autojump_clock: trio.testing.Mo
         with pytest.raises(RuntimeError, match="not over"):
             _ = session.result
     assert isinstance(session, Session)
+
+
+async def test_audio_that_a_stalled_peer_never_took_counts_as_cut(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Also what the playout had given to the outbox, and the one frame that was being written."""
+    peer = Peer()
+    async with open_session(peer, speaking(1.0)) as session:
+        await trio.sleep(0.3)
+        peer.reading = trio.Event()
+        await trio.sleep(0.3)
+        session.end(grace=0.5)
+    written = np.count_nonzero(peer.played)
+    assert 0 < written < RATE
+    assert written + session.result.counters.cut_samples["reply"] == RATE
+    assert session.result.late == ("reply",)
+
+
+async def test_what_the_outbox_held_at_the_end_of_the_drain_is_not_written_after_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    peer = Peer()
+    async with open_session(peer, speaking(2.0)) as session:
+        await trio.sleep(0.3)
+        peer.reading = trio.Event()
+        session.end(grace=0.5)
+        await trio.sleep(0.6)  # the drain is over, the goodbye is not
+        in_hand = 1
+        written = len(peer.frames)
+        peer.reading.set()
+    assert len(peer.frames) <= written + in_hand
+    played = np.count_nonzero(peer.played)
+    assert played + session.result.counters.cut_samples["reply"] == 2 * RATE
+
+
+async def test_a_failure_that_was_told_is_not_told_again_when_it_is_raised(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    error = ValueError("the first branch")
+    told: list[BaseException] = []
+
+    async def behaviour(context: SessionContext) -> None:
+        emit(Failure(where="switch", error=error))
+        raise ExceptionGroup("every branch failed", [error, KeyError("the second branch")])
+
+    def note(event: Event) -> None:
+        if isinstance(event, Failure):
+            told.append(event.error)
+
+    with watching_hubs(note), pytest.raises(SessionError):
+        async with open_session(Peer(), behaviour):
+            await trio.sleep_forever()
+    assert [str(each) for each in told] == ["the first branch", "'the second branch'"]

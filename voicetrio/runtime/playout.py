@@ -86,7 +86,7 @@ class Playout:
         self._ledger = PlayoutLedger(self._pacer, self.rate, confirms=traits.confirms)
         self._mixer = Mixer(self.rate)
         self._queue: deque[Speech] = deque()
-        self._recent: deque[Speech] = deque(maxlen=8)
+        self._recent: deque[Speech] = deque()  # complete, but not heard to the end
         self._tail: Samples | None = None
         self._taps: list[Callable[[AudioFrame], object]] = []
         self._running = False
@@ -221,11 +221,23 @@ class Playout:
             speech.resume()
 
     def cut(self) -> dict[str, int]:
-        """Drop what is not played; return the samples lost, by the reply's name."""
-        lost = {speech.name: speech._cut_short() for speech in self._queue}
-        self._queue.clear()
+        """Drop what is not written; return the samples lost so far, by the reply's name.
+
+        A frame that the transport has in hand counts as lost while it is not written: when the transport is
+        over, another call gives the final count.
+        """
+        self._take_back()
         self._tail = None
-        return {name: samples for name, samples in lost.items() if samples}
+        for speech in self._queue:
+            speech._cut_short()
+        self._recent.extend(self._queue)
+        self._queue.clear()
+        lost: dict[str, int] = {}
+        for speech in self._recent:
+            unwritten = speech._unwritten(self._ledger.written)
+            if unwritten:
+                lost[speech.name] = lost.get(speech.name, 0) + unwritten
+        return lost
 
     # --- ticks ---
 
@@ -271,6 +283,7 @@ class Playout:
                 filled += taken.size
             if front.state != "over":
                 break
+            self._forget_heard()
             self._recent.append(self._queue.popleft())
         tail, self._tail = self._tail, None
         if not parts and tail is None:
@@ -336,6 +349,11 @@ class Playout:
             self._queue.remove(speech)
         if speech in self._recent:
             self._recent.remove(speech)
+
+    def _forget_heard(self) -> None:
+        heard = self.heard()[0]
+        while self._recent and self._recent[0].last_playout <= heard:
+            self._recent.popleft()
 
     def _take_back(self) -> None:
         """Take the audio back that is not written yet; whoever it belongs to plays it again."""

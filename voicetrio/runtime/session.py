@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal, final
@@ -44,6 +45,8 @@ _log = logging.getLogger("voicetrio.session")
 # Counted by run, so that a run names its sessions the same whatever ran before it in this process.
 _sessions: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("voicetrio sessions", default=0)
 
+TOLD_FAILURES = 64
+"""So many of the last failures are remembered, so that none is told twice."""
 LAST_STEPS_S = 0.02
 """How long a task whose shield was broken may take to leave before it is named."""
 NAMING_INTERVAL_S = 1.0
@@ -88,6 +91,7 @@ class Session:
         self._state: Literal["open", "ending", "cancelled", "over"] = "open"
         self._reason = ""
         self._failures: list[Exception] = []
+        self._told: deque[BaseException] = deque(maxlen=TOLD_FAILURES)
         self._late: list[str] = []
         self._abandoned: set[Job[Any]] = set()
         self._cut: dict[str, int] = {}
@@ -373,7 +377,9 @@ class Session:
         leaves = _leaves(error)
         self._failures.extend(leaves)
         for leaf in leaves:
-            self.hub.tell(Failure(where=what, error=leaf))
+            # A part that has reserves told its failures when a reserve took over.
+            if not any(leaf is told for told in self._told):
+                self.hub.tell(Failure(where=what, error=leaf))
         self._shut_down("failed")
         self._reason = "failed"
         self._body_scope.cancel(reason=f"{self.name} failed in its {what}")
@@ -390,7 +396,7 @@ class Session:
         self._inbound.shut()
         self._inbound.inlet.close()
         self._context._provided.set()
-        self._cut.update(self.playout.cut())
+        self._cut = self.playout.cut()
         error: Exception | None = None
         if self._failures:
             error = self._failures[0] if len(self._failures) == 1 else self._error([])
@@ -410,7 +416,9 @@ class Session:
         return SessionError(f"{self.name} failed", [*self._failures, *others])
 
     def _forward(self, event: Event) -> None:
-        """Let the peer see the events that its wire has words for."""
+        """Let the peer see the events that its wire has words for; remember what was told as a failure."""
+        if isinstance(event, Failure):
+            self._told.append(event.error)
         encode = getattr(self.peer, "operation_for", None)
         operation = encode(event) if encode is not None else None
         if operation is not None:

@@ -278,13 +278,15 @@ class Speech:
         available_s = (self._generated - self._next) / self._rate
         return self.audible or self.finished or available_s >= self._playout.lead_s
 
-    def _cut_short(self) -> int:
-        """The session's drain is over: return how many samples were generated and never played."""
-        lost = self._generated - self._next
+    def _cut_short(self) -> None:
+        """The session's drain is over: play no more of it."""
         self.flushed = True
         self._leave()
         self._flush_event.set()
-        return lost
+
+    def _unwritten(self, written: int) -> int:
+        """Return how many of its samples were not written, when those before ``written`` were."""
+        return self._generated - self._ledger.samples_heard(written)
 
     def _check(self) -> None:
         if self.flushed or self.state == "over":
