@@ -19,7 +19,7 @@ from voicetrio.version import __version__
 
 __all__ = ["CORE", "EXTRAS", "TimerAccuracy", "doctor", "measure_timers"]
 
-CORE = ("trio", "attrs", "numpy", "trio-websocket", "websockets", "av", "cyclopts", "rich")
+CORE = ("trio", "outcome", "attrs", "numpy", "trio-websocket", "websockets", "av", "cyclopts", "rich")
 """What is always installed with voicetrio."""
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
