@@ -87,6 +87,21 @@ async def test_ten_minutes_of_bed_are_exactly_30000_frames_each_at_its_deadline(
         assert r.outbox.statistics().peak_s <= 0.04
 
 
+async def test_a_bed_that_was_started_before_the_playout_ran_starts_on_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    await trio.sleep(1000)
+    r = Rig()
+    r.playout.start_bed(BED)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(r.write)
+        nursery.start_soon(r.playout.run)
+        await trio.sleep(1.01)
+        nursery.cancel_scope.cancel()
+    assert r.playout.statistics().slips == 0
+    assert [time for time, _ in r.frames] == [1000 + k * 0.02 for k in range(51)]
+
+
 async def test_an_idle_playout_makes_nothing(autojump_clock: trio.testing.MockClock) -> None:
     async with rig() as r:
         await trio.sleep(100)

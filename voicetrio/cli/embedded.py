@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -42,6 +43,11 @@ async def open_models_with_progress(*, quiet: bool, **paths: Any) -> AsyncIterat
     try:
         async with local.open_models(on_progress=on_progress, **paths) as models:
             stop()
+            # The models' libraries brought hundreds of thousands of objects that will not go: a full
+            # collection over them would stop the playout for longer than a client's buffer lasts.
+            gc.collect()
+            gc.freeze()
             yield models
     finally:
+        gc.unfreeze()
         stop()

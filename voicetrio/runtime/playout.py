@@ -186,6 +186,8 @@ class Playout:
         """Make each frame when it is due, until cancelled."""
         self._running = True
         try:
+            # What was started before this task may sound already.
+            self._begin(trio.current_time())
             while True:
                 if not self.is_active:
                     self._became_idle.set()
