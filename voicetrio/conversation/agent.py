@@ -24,6 +24,7 @@ from voicetrio.errors import ConfigError
 from voicetrio.frames import Samples
 from voicetrio.machines.words import words_of
 from voicetrio.runtime.behaviour import SessionContext
+from voicetrio.runtime.keeper import open_keeper
 from voicetrio.runtime.playout import Playout
 from voicetrio.runtime.workers import open_workers
 from voicetrio.services.llm import LLM
@@ -123,7 +124,7 @@ class Agent:
         Raises ConfigError when a model is missing, and AudioError when the bed cannot be read.
         """
         source = self.open_turn_source(self.settings)
-        async with trio.open_nursery() as nursery:
+        async with open_keeper(), trio.open_nursery() as nursery:
             conversation = Conversation(context, self, source, self.settings, nursery)
             await self._start_bed(context.playout)
             context.provide(conversation)

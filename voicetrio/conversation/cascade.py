@@ -48,6 +48,11 @@ class CascadeReplier:
         self._llm = llm
         self._tts = tts
         self._settings = settings or ConversationSettings()
+        for service in (llm, tts):
+            # A service with a connection offers to open it before it is needed.
+            warm_up = getattr(service, "warm_up", None)
+            if warm_up is not None:
+                warm_up()
 
     async def reply(self, work: ReplyWork) -> None:
         """Make one reply; see ``Replier``."""
