@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,7 @@ def test_lost_audio_is_found_and_the_replay_is_the_same_plan(monkeypatch: pytest
         SimulationFailed, match="I3: of 8000 samples of reply-0 0 were written and 0 cut"
     ) as caught:
         run_plan(plan, 4)
-    before, _, after = caught.value.replay.partition(" --seed ")
-    assert after == "4"
-    assert parse_plan(before.split("--plan ")[1].strip('"')) == plan
+    words = shlex.split(caught.value.replay)
+    assert words[:3] == ["voicetrio", "simulate", "--plan"]
+    assert words[4:] == ["--seed", "4"]
+    assert parse_plan(words[3]) == plan

@@ -35,6 +35,7 @@ app = App(
 app.command("voicetrio.cli.demo.command:demo")
 app.command("voicetrio.cli.talk:talk")
 app.command("voicetrio.cli.serve:serve")
+app.command("voicetrio.cli.simulate:simulate")
 app.command("voicetrio.cli.doctor:doctor")
 
 

@@ -8,6 +8,7 @@ own failure) is not a finding.
 from __future__ import annotations
 
 import random
+import shlex
 from collections.abc import Iterator
 from typing import Any, final
 
@@ -127,7 +128,7 @@ def run_plan(plan: SessionPlan, seed: int = 0) -> Trace:
     if plan.cancel_after_steps is not None:
         opened = simulate(plan.scenario(), seed, limit_s=LIMIT_S).target_step
         at_steps = {(opened or 0) + plan.cancel_after_steps: _cancel}
-    replay = f'python -m voicetrio simulate --plan "{plan!r}" --seed {seed}'
+    replay = f"voicetrio simulate --plan {shlex.quote(repr(plan))} --seed {seed}"
     return simulate(plan.scenario(), seed, limit_s=LIMIT_S, replay=replay, at_steps=at_steps)
 
 
