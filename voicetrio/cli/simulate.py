@@ -47,11 +47,10 @@ def simulate(
 ) -> int:
     """Run a scenario under virtual time with many seeds, until one fails.
 
-    A seed decides the order of tasks and every fault, so the same seed shows the same thing again:
+    A seed decides the order of tasks and every fault, so the same seed shows the same thing again.  A failure
+    prints the end of its trace, and the command that shows it again.
 
-        voicetrio simulate tests/hang_up.py:scenario --seeds 2000
-
-        voicetrio simulate tests/hang_up.py:scenario --seed 1234
+    Example: `voicetrio simulate hang_up.py:scenario --seeds 2000`
     """
     if (scenario is None) == (plan is None):
         raise ConfigError("give either FILE.py:SCENARIO or --plan")
@@ -143,7 +142,8 @@ def _print(report: SimulationReport, *, with_trace: bool) -> None:
     speed = report.runs / report.real_s if report.real_s else 0.0
     console.print(
         f"{report.runs} {'seed' if report.runs == 1 else 'seeds'} passed:"
-        f" {report.virtual_s:.1f} virtual seconds, {report.task_steps} task steps, {speed:.0f} seeds a second",
+        f" {report.virtual_s:.1f} virtual seconds, {report.task_steps} task steps,"
+        f" {speed:.0f} seeds a second",
         soft_wrap=True,
     )
 
