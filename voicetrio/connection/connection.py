@@ -34,7 +34,13 @@ import trio
 
 from voicetrio.connection.faults import ConnectionLost, end_of_dial, failure_of
 from voicetrio.connection.settings import ConnectionSettings, ConnectionStatistics, Keepalive
-from voicetrio.connection.websocket.socket import HandshakeFailed, Message, MessageSocket, SocketLimits
+from voicetrio.connection.websocket.socket import (
+    HandshakeFailed,
+    Message,
+    MessageSocket,
+    SocketClosed,
+    SocketLimits,
+)
 from voicetrio.connection.wire import Wire
 from voicetrio.errors import ServiceError
 from voicetrio.events import ConnectionChanged
@@ -340,7 +346,7 @@ class Connection:
             if scope.cancelled_caught and wire is None and scope.deadline <= trio.current_time():
                 text = f"it did not answer within {self.settings.connect_s:g} s"
                 failed = StreamEnd(was_open=False, by="network", reason=text)
-        except (OSError, HandshakeFailed, ServiceError, trio.BrokenResourceError) as error:
+        except (OSError, HandshakeFailed, SocketClosed, ServiceError, trio.BrokenResourceError) as error:
             failed = end_of_dial(error)
             self._service_error = error if isinstance(error, ServiceError) else None
         finally:
@@ -358,21 +364,37 @@ class Connection:
             await trio.lowlevel.checkpoint()
             return None
         self._dials += 1
+        wire: Wire | None = None
         async with self._connect(self.settings.socket_limits()) as socket:
-            if self._prepare is not None:
-                await self._prepare(socket)
-            self._streams += 1
-            wire = Wire(
-                self._streams, socket, self.settings, self._keepalive, self._on_message, self._is_used
-            )
-            scope.deadline = math.inf
-            self._opened(wire)
-            try:
-                await wire.serve()
-            finally:
-                self._ended(wire)
-            if wire.end is None or not wire.end.was_asked:
+            # Not raised in the block: what a block does with an exception is its own affair.
+            refused = await self._say_first_words(socket)
+            if refused is None:
+                scope.deadline = math.inf
+                wire = await self._run_wire(socket)
+            if wire is None or wire.end is None or not wire.end.was_asked:
                 await socket.close(wait_answer=False)
+        if refused is not None:
+            raise refused
+        return wire
+
+    async def _say_first_words(self, socket: MessageSocket) -> Exception | None:
+        """Prepare ``socket``; return why it cannot be used."""
+        await trio.lowlevel.checkpoint()
+        if self._prepare is not None:
+            try:
+                await self._prepare(socket)
+            except (ServiceError, SocketClosed, trio.BrokenResourceError) as error:
+                return error
+        return None
+
+    async def _run_wire(self, socket: MessageSocket) -> Wire:
+        self._streams += 1
+        wire = Wire(self._streams, socket, self.settings, self._keepalive, self._on_message, self._is_used)
+        self._opened(wire)
+        try:
+            await wire.serve()
+        finally:
+            self._ended(wire)
         return wire
 
     def _opened(self, wire: Wire) -> None:
@@ -402,7 +424,7 @@ class Connection:
                 kind = self._step(str(end), lambda: self._machine.ended(end, now, was_used=wire.was_used))
                 self._lost += kind not in ("wanted", "idle")
         lost = ConnectionLost(self.name, wire.number, str(end))
-        if self._has_inbox:
+        if self._has_inbox and self.state != "closed":
             self._inbox.append(lost)
         for listener in self._lost_listeners:
             listener(wire.number, lost)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias, final
 
-from voicetrio.connection.websocket.socket import HandshakeFailed
+from voicetrio.connection.websocket.socket import HandshakeFailed, SocketClosed
 from voicetrio.errors import ServiceError
 from voicetrio.machines.reconnect import GaveUp
 from voicetrio.machines.stream_end import StreamEnd
@@ -43,6 +43,9 @@ def end_of_dial(error: BaseException) -> StreamEnd:
             refused=not error.transient,
             retry_after_s=error.retry_after_s,
         )
+    if isinstance(error, SocketClosed):
+        # It was open for the handshake only; what its code means is the same.
+        return StreamEnd(was_open=True, by=error.by, code=error.code, reason=error.reason, in_use=True)
     status = error.status if isinstance(error, HandshakeFailed) else None
     retry_after = error.retry_after if isinstance(error, HandshakeFailed) else None
     untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
