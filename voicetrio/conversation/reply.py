@@ -329,10 +329,15 @@ class Reply:
         try:
             await self._replier.reply(_Work(self))
         except Exception as exc:
-            # A flushed speech says that the reply is over, which is no failure of its maker.
-            failures = [leaf for leaf in _leaves(exc) if not isinstance(leaf, ReplyFlushed)]
-            if failures:
-                self._fail(failures[0] if len(failures) == 1 else ExceptionGroup("the replier", failures))
+            self._judge(exc)
+        except BaseExceptionGroup as group:
+            # An interruption flushes the speech and cancels the scope in one step, so a task that waited
+            # for room sees the one, and its neighbours the other.
+            failures, rest = group.split(Exception)
+            if failures is not None:
+                self._judge(failures)
+            if rest is not None:
+                raise rest from None
         self._finish_rounds()
         self._generated = True
         await self._decided.wait()
@@ -355,6 +360,12 @@ class Reply:
         for round in self.rounds:
             if round.speech is not None:
                 round.speech.finish()
+
+    def _judge(self, raised: Exception) -> None:
+        """Fail of what the replier raised; a flushed speech says that the reply is over, which is no failure."""
+        failures = [leaf for leaf in _leaves(raised) if not isinstance(leaf, ReplyFlushed)]
+        if failures:
+            self._fail(failures[0] if len(failures) == 1 else ExceptionGroup("the replier", failures))
 
     def _fail(self, error: Exception) -> None:
         self._failed = True
