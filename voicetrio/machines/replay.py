@@ -30,7 +30,14 @@ class Missed:
 
     position: int
     """Where it begins, on the capture clock."""
-    seconds: float
+    sample_count: int
+    rate: int
+    """Hertz."""
+
+    @property
+    def seconds(self) -> float:
+        """How much of it there is."""
+        return self.sample_count / self.rate
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +66,7 @@ class AudioReplay:
         self._pace = pace
         self._burst_s = burst_s
         self._kept: deque[AudioFrame] = deque()
-        self._kept_s = 0.0
+        self._kept_samples = 0
         self._next = 0
         self._covered = 0
         self._unheard: Missed | None = None
@@ -71,7 +78,7 @@ class AudioReplay:
     @property
     def kept_s(self) -> float:
         """Seconds of audio that are kept."""
-        return self._kept_s
+        return self._kept_samples / self._rate
 
     @property
     def behind_s(self) -> float:
@@ -83,8 +90,8 @@ class AudioReplay:
     def push(self, frame: AudioFrame) -> None:
         """Keep ``frame``."""
         self._kept.append(frame)
-        self._kept_s += frame.duration_s
-        while self._kept_s > self._max_s and len(self._kept) > 1:
+        self._kept_samples += frame.sample_count
+        while self.kept_s > self._max_s and len(self._kept) > 1:
             oldest = self._kept[0]
             if self._next == 0:
                 self._unheard = _add(self._unheard, oldest)
@@ -129,11 +136,11 @@ class AudioReplay:
         self._anchors.clear()
         lost = self._unanswered
         if self._unheard is not None:
-            seconds = self._unheard.seconds + (lost.seconds if lost else 0.0)
-            lost = Missed((lost or self._unheard).position, seconds)
+            count = self._unheard.sample_count + (lost.sample_count if lost else 0)
+            lost = Missed((lost or self._unheard).position, count, self._rate)
         self._unanswered = self._unheard = None
         start = self._kept[0].position if self._kept else self._covered
-        return Rewound(start=start, again_s=self._kept_s, lost=lost)
+        return Rewound(start=start, again_s=self.kept_s, lost=lost)
 
     def position_at(self, seconds: float) -> int:
         """Return the capture position of a time in the present stream; true across gaps in the audio."""
@@ -154,18 +161,18 @@ class AudioReplay:
         """A final transcript covers the audio before ``position``: it need not be kept."""
         self._covered = max(self._covered, position)
         if self._unanswered is not None:
-            end = self._unanswered.position + self._unanswered.seconds * self._rate
+            end = self._unanswered.position + self._unanswered.sample_count
             self._unanswered = self._unanswered if end > self._covered else None
-        while self._kept and self._next > 0 and self._kept[0].end <= self._covered:
+        while self._kept and self._kept[0].end <= self._covered:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         frame = self._kept.popleft()
-        self._kept_s = max(0.0, self._kept_s - frame.duration_s)
+        self._kept_samples -= frame.sample_count
         self._next = max(0, self._next - 1)
 
 
 def _add(missed: Missed | None, frame: AudioFrame) -> Missed:
     if missed is None:
-        return Missed(frame.position, frame.duration_s)
-    return Missed(missed.position, missed.seconds + frame.duration_s)
+        return Missed(frame.position, frame.sample_count, frame.rate)
+    return Missed(missed.position, missed.sample_count + frame.sample_count, frame.rate)
