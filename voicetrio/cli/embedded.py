@@ -14,7 +14,7 @@ from voicetrio.services import local
 __all__ = ["GREETING", "embedded_agent", "open_models_with_progress"]
 
 GREETING: Final = (
-    "Hello, and welcome to voicetrio. I run on this machine alone, with no key and no network. "
+    "Hello, and welcome. I am a voice agent, and I run on this machine alone, with no key and no network. "
     "I can tell you the time, do sums, read numbers back to you, and tell you a story. "
     "You may interrupt me whenever you like, and I will stop and listen to you."
 )

@@ -38,9 +38,7 @@ def serve(
     )
 
 
-async def _serve(
-    stop: StopRequest, *, host: str, port: int, greeting: bool, bed: bool, workers: int
-) -> int:
+async def _serve(stop: StopRequest, *, host: str, port: int, greeting: bool, bed: bool, workers: int) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     console = make_console()
     async with open_models_with_progress(quiet=False, workers=workers) as models:

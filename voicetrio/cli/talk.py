@@ -16,7 +16,7 @@ from voicetrio.cli.call.figures import as_object, figures, measure_call, recordi
 from voicetrio.cli.call.live_view import LiveView
 from voicetrio.cli.call.output import show_call, write_call
 from voicetrio.cli.call.record import CallRecord
-from voicetrio.cli.call.session_log import Census, SessionLog
+from voicetrio.cli.call.session_log import Census, SessionLog, count_left
 from voicetrio.cli.console import print_json
 from voicetrio.cli.embedded import GREETING, embedded_agent, open_models_with_progress
 from voicetrio.cli.running import StopRequest, run_command
@@ -48,23 +48,23 @@ def talk(
 
     Example: `voicetrio talk question.wav --out /tmp`
     """
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     return run_command(lambda stop: _talk(stop, file, as_json=json, folder=out, greeting=greeting))
 
 
 async def _talk(stop: StopRequest, file: Path, *, as_json: bool, folder: Path | None, greeting: bool) -> int:
     wav_peer(file)  # a file that cannot be read is told before anything is loaded
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     before = Census.take()
     view = None if as_json else LiveView()
     async with open_models_with_progress(quiet=as_json) as models:
         idle = Census.take()
         agent = embedded_agent(models, greeting=GREETING if greeting else None)
         call = await hold_talk(file, agent, stop, None if view is None else view.show)
-        left_with_models = Census.take().left_since(idle)
+        left_with_models = await count_left(idle)
         recording = recording_of(call)
         measured = await measure_call(call, recording, models.stt())
-    left = Census.take().left_since(before)
+    left = await count_left(before)
     result = as_object(recording, measured, (max(left[0], left_with_models[0]), left[1]))
     recording = attrs.evolve(recording, title=f"voicetrio talk: {file.name}", figures=figures(result))
     if folder is not None:

@@ -362,7 +362,7 @@ class Reply:
                 round.speech.finish()
 
     def _judge(self, raised: Exception) -> None:
-        """Fail of what the replier raised; a flushed speech says that the reply is over, which is no failure."""
+        """Fail of what the replier raised; a flushed speech only says that the reply is over."""
         failures = [leaf for leaf in _leaves(raised) if not isinstance(leaf, ReplyFlushed)]
         if failures:
             self._fail(failures[0] if len(failures) == 1 else ExceptionGroup("the replier", failures))

@@ -16,8 +16,10 @@ from voicetrio.events import Event
 from voicetrio.runtime.ending import SessionEnd
 from voicetrio.runtime.session import Session
 
-__all__ = ["Census", "SessionLog"]
+__all__ = ["Census", "SessionLog", "count_left"]
 
+SETTLE_S = 1.0
+SETTLE_LOOKS = 50
 THREAD_CACHE = Path(trio.__file__).parent / "_core" / "_thread_cache.py"
 
 
@@ -70,6 +72,20 @@ class Census:
     def left_since(self, before: Census) -> tuple[int, int]:
         """Return how many tasks and threads there are that were not there ``before``."""
         return max(0, self.tasks - before.tasks), len(self.threads - before.threads)
+
+
+async def count_left(before: Census) -> tuple[int, int]:
+    """Return how many tasks and threads there are that were not there ``before``.
+
+    A thread that has just given back its result needs a moment to go to rest: it has one.
+    """
+    for _ in range(SETTLE_LOOKS):
+        left = Census.take().left_since(before)
+        if not any(left):
+            break
+        await trio.sleep(SETTLE_S / SETTLE_LOOKS)
+    await trio.lowlevel.checkpoint()
+    return Census.take().left_since(before)
 
 
 def _is_idle(frame: Any) -> bool:

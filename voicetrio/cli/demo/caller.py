@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import trio
 
 from voicetrio.audio import read_wav
@@ -47,10 +48,13 @@ def cough(rate: int = 16000, duration_s: float = 0.42, *, seed: int = 3) -> Samp
     for frequency, bandwidth, gain in FORMANTS:
         sound += gain * _resonate(source, frequency, bandwidth, rate)
     sound *= np.minimum(1.0, time / 0.015) * np.exp(-2.2 * (time / duration_s) ** 3)
-    return np.rint(sound / np.abs(sound).max() * 12000).astype(np.int16)
+    loud: Samples = np.rint(sound / np.abs(sound).max() * 12000).astype(np.int16)
+    return loud
 
 
-def _resonate(source: np.ndarray[Any, Any], frequency: float, bandwidth: float, rate: int) -> Any:
+def _resonate(
+    source: npt.NDArray[np.float64], frequency: float, bandwidth: float, rate: int
+) -> npt.NDArray[np.float64]:
     radius = np.exp(-np.pi * bandwidth / rate)
     back1, back2 = 2 * radius * np.cos(2 * np.pi * frequency / rate), -radius * radius
     output = np.zeros_like(source)

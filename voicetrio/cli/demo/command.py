@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from voicetrio.cli.call.figures import as_object, figures, measure_call, recording_of
 from voicetrio.cli.call.live_view import LiveView
 from voicetrio.cli.call.output import show_call, write_call
-from voicetrio.cli.call.session_log import Census
+from voicetrio.cli.call.session_log import Census, count_left
 from voicetrio.cli.console import make_console, print_json
 from voicetrio.cli.demo.line import hold_call
 from voicetrio.cli.embedded import open_models_with_progress
@@ -35,20 +35,20 @@ def demo(
 
     Example: `voicetrio demo --out /tmp`
     """
+    out.mkdir(parents=True, exist_ok=True)
     return run_command(lambda stop: _demo(stop, as_json=json, folder=out, port=port))
 
 
 async def _demo(stop: StopRequest, *, as_json: bool, folder: Path, port: int) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
     before = Census.take()
     view = None if as_json else LiveView()
     async with open_models_with_progress(quiet=as_json) as models:
         idle = Census.take()
         call = await hold_call(models, stop, port=port, on_event=None if view is None else view.show)
-        left_with_models = Census.take().left_since(idle)
+        left_with_models = await count_left(idle)
         recording = recording_of(call)
         measured = await measure_call(call, recording, models.stt())
-    left = Census.take().left_since(before)
+    left = await count_left(before)
     result = as_object(recording, measured, (max(left[0], left_with_models[0]), left[1]))
     recording = attrs.evolve(recording, figures=figures(result))
     wav, page = folder / "demo.wav", folder / "demo.html"

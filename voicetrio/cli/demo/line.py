@@ -36,17 +36,20 @@ async def hold_call(
 ) -> CallRecord:
     """Serve the agent on loopback, call it, and return when both have hung up.
 
-    A request to stop ends the session gracefully.  Raises ConfigError when the port is in use.
+    A request to stop ends the session gracefully.  Raises ConfigError when the port is in use, and what
+    failed in the session.
     """
     log = SessionLog(on_event)
     ended = trio.Event()
 
     async def answer(peer: Transport) -> None:
-        async with open_session(peer, embedded_agent(models), name="demo") as session:
-            with log.of(session), stop.on_stop(session.end):
-                await session.wait_ended()
-        log.end = session.result
-        ended.set()
+        try:
+            async with open_session(peer, embedded_agent(models), name="demo") as session:
+                with log.of(session), stop.on_stop(session.end):
+                    await session.wait_ended()
+        finally:
+            log.end = session.result
+            ended.set()
 
     async with trio.open_nursery() as nursery:
         server = await nursery.start(serve_sessions, answer, port)
@@ -61,6 +64,8 @@ async def hold_call(
             await ended.wait()
         server.close()
         nursery.cancel_scope.cancel()
+    if log.end is not None and log.end.error is not None:
+        raise log.end.error
     return finished
 
 

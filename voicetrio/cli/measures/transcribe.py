@@ -37,7 +37,5 @@ async def transcribe(stt: STT, samples: Samples, rate: int) -> str:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed)
         nursery.start_soon(listen)
-        async for transcript in transcripts:
-            if transcript.final:
-                texts.append(transcript.text)
+        texts.extend([transcript.text async for transcript in transcripts if transcript.final])
     return " ".join(text for text in texts if text)

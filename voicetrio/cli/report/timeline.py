@@ -7,6 +7,7 @@ assignment.  Labels are laid out for the smallest zoom; a larger one only draws 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from voicetrio.cli.report.html import Html, join, tag
 from voicetrio.cli.report.layout import label_width_px, stack_labels
@@ -149,7 +150,7 @@ def _turns(spans: Iterable[Span]) -> Iterable[Html]:
 def _texts(spans: Sequence[Span]) -> Iterable[Html]:
     """Write each span's text from its start to where the next one begins, and mark its own length."""
     following = [span.start_s for span in spans[1:]]
-    for span, next_s in zip(spans, [*following, None], strict=True):
+    for span, next_s in zip_longest(spans, following):
         words = join(
             *([tag("span", span.text)] if span.text else []),
             *([tag("s", span.unheard)] if span.unheard.strip() else []),
