@@ -130,18 +130,28 @@ class Call:
 
 
 @asynccontextmanager
-async def calling(agent, *, traits=TRAITS, microphone=True):
-    """Open a session with ``agent``; the microphone is on, and silent."""
+async def calling(agent, *, traits=TRAITS, microphone=True, opener=open_session, leave_when_over=False):
+    """Open a session with ``agent``; the microphone is on, and silent.
+
+    With ``leave_when_over`` the body is left when the session is over, whatever it waits for.
+    """
     peer, far_end = memory_peer(traits=traits)
     async with trio.open_nursery() as nursery:
-        async with open_session(peer, agent) as session:
+        async with opener(peer, agent) as session:
             call = Call(session, far_end, nursery)
             with session.hub.observed_by(call.told):
                 if microphone:
                     nursery.start_soon(call._microphone)
-                await session.wait_conversation()
-                yield call
-                await trio.lowlevel.checkpoint()
+                with trio.CancelScope() as body:
+
+                    async def leave():
+                        await session.wait_ended()
+                        body.cancel()
+
+                    if leave_when_over:
+                        nursery.start_soon(leave)
+                    await session.wait_conversation()
+                    yield call
                 session.end()
                 await session.wait_ended()
         nursery.cancel_scope.cancel()

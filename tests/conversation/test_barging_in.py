@@ -2,7 +2,6 @@
 
 import pytest
 import trio
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from voicetrio.events import (
 )
 from voicetrio.runtime.transport import SendAudio, Traits
 from voicetrio.services.llm import Message
+from voicetrio.testing.simulation import simulate
 
 STORY = " ".join(f"word{k}" for k in range(40))  # ten seconds
 
@@ -254,7 +254,7 @@ async def test_an_interruption_by_request(autojump_clock):
         assert (await handle.wait_played()).how == "interrupted"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     script=st.lists(
         st.tuples(
@@ -267,11 +267,12 @@ async def test_an_interruption_by_request(autojump_clock):
     ),
     decode_s=st.sampled_from([0.0, 0.3, 1.5]),
     confirms=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
 )
 def test_whatever_the_user_does_the_agent_is_never_stuck_and_the_context_is_what_was_heard(
-    script, decode_s, confirms
+    script, decode_s, confirms, seed
 ):
-    async def main():
+    async def main(sim):
         agent, *_ = scripted(
             hears=[text for _, _, text in script],
             answers=lambda messages: f"you said {messages[-1].text}",
@@ -279,7 +280,7 @@ def test_whatever_the_user_does_the_agent_is_never_stuck_and_the_context_is_what
             decode_s=decode_s,
         )
         traits = Traits(echo="none", confirms=confirms)
-        async with calling(agent, traits=traits) as call:
+        async with calling(agent, traits=traits, opener=sim.open_session) as call:
             at = 0.0
             for gap_s, voice_s, _ in script:
                 call.voice(at + gap_s, at + gap_s + voice_s)
@@ -303,4 +304,4 @@ def test_whatever_the_user_does_the_agent_is_never_stuck_and_the_context_is_what
             assert {event.reply for event in call.of(ReplyAudible)} <= opened
         assert call.session.result.error is None
 
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    simulate(main, seed)

@@ -2,7 +2,6 @@
 
 import pytest
 import trio
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from voicetrio.events import (
     TurnEnded,
 )
 from voicetrio.services.llm import Message
+from voicetrio.testing.simulation import simulate
 
 STORY = " ".join(f"word{k}" for k in range(12))  # three seconds
 
@@ -139,16 +139,17 @@ async def test_a_cancel_cuts_at_once(autojump_clock):
     at=st.floats(0.0, 8.0),
     how=st.sampled_from(["end", "end", "cancel", "gone", "source"]),
     grace=st.none() | st.floats(0, 3),
+    seed=st.integers(0, 2**32 - 1),
 )
-def test_ended_at_any_instant_everything_ends_and_every_reply_has_one_end(at, how, grace):
-    async def main():
+def test_ended_at_any_instant_everything_ends_and_every_reply_has_one_end(at, how, grace, seed):
+    async def main(sim):
         tasks_before = trio.lowlevel.current_statistics().tasks_living
         agent, *_ = scripted(
             hears=["Tell me more.", "stop it please", "thanks"],
             answers=[STORY, "Fine.", "Bye.", "Bye."],
             greeting="Hello and welcome to this call.",
         )
-        async with calling(agent) as call:
+        async with calling(agent, opener=sim.open_session) as call:
             call.voice(1.0, 2.0)
             call.voice(4.0, 5.0)
             await call.until(at)
@@ -171,7 +172,7 @@ def test_ended_at_any_instant_everything_ends_and_every_reply_has_one_end(at, ho
         assert call.session.result.error is None
         assert trio.lowlevel.current_statistics().tasks_living == tasks_before
 
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    simulate(main, seed)
 
 
 @pytest.mark.parametrize("broken", ["vad", "stt", "tts", "llm"])

@@ -1,5 +1,6 @@
 """From the user's words to the agent's reply."""
 
+import numpy as np
 import pytest
 import trio
 
@@ -20,6 +21,7 @@ from voicetrio.events import (
     TurnStarted,
     UserStateChanged,
 )
+from voicetrio.runtime.transport import Traits
 from voicetrio.services.llm import Message
 
 
@@ -303,3 +305,14 @@ async def test_an_agent_without_a_model_tells_turns_and_leaves_answering_to_the_
             Message("user", "One."),
             Message("assistant", "As you wish."),
         )
+
+
+async def test_a_file_that_is_read_faster_than_real_time_has_its_turns_by_its_own_time(autojump_clock):
+    agent, *_ = scripted(hears=["Hello.", "Goodbye."], llm=None, decode_s=0.0)
+    async with calling(agent, traits=Traits(echo="none", live=False), microphone=False) as call:
+        for voice, frames in ((0, 50), (1000, 50), (0, 50), (1000, 50), (0, 50)):
+            for _ in range(frames):
+                await call.far_end.send_audio(np.full(320, voice, np.int16))
+        await call.until(1.0)
+        assert [turn.text for turn in call.of(TurnEnded)] == ["Hello.", "Goodbye."]
+        assert [turn.waited_s for turn in call.of(TurnEnded)] == pytest.approx([0.7, 0.7], abs=0.05)
