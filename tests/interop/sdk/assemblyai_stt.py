@@ -1,0 +1,38 @@
+"""AssemblyAI's SDK: a streaming session with formatted turns, ended by Terminate."""
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+from assemblyai.streaming.v3 import (
+    StreamingClient,
+    StreamingClientOptions,
+    StreamingEvents,
+    StreamingParameters,
+)
+
+url, key, path = sys.argv[1:]
+audio = Path(path).read_bytes() + b"\0" * 3200  # a shorter last chunk than 50 ms is an error
+audio = audio[: len(audio) // 3200 * 3200]
+seen, formatted = [], threading.Event()
+
+
+def note(client, event):
+    seen.append(json.loads(event.model_dump_json()) if hasattr(event, "model_dump_json") else str(event))
+    if getattr(event, "turn_is_formatted", False):
+        formatted.set()
+
+
+client = StreamingClient(StreamingClientOptions(api_key=key, api_host=url))
+for event in StreamingEvents:
+    client.on(event, note)
+client.connect(StreamingParameters(sample_rate=16000, format_turns=True))
+for start in range(0, len(audio), 3200):
+    client.stream(audio[start : start + 3200])
+    time.sleep(0.02)
+client.force_endpoint()
+formatted.wait(20)
+client.disconnect(terminate=True)
+print(json.dumps(seen))
