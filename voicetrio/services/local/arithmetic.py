@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import final
 
-from voicetrio.services.local.numbers import read_number, say_cardinal, say_digits
+from voicetrio.services.speech_text.numbers import read_number, say_cardinal, say_digits
 
 __all__ = ["answer_arithmetic", "say_number"]
 

