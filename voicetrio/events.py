@@ -94,10 +94,12 @@ class SourceEnded(Event):
 
 @attrs.frozen(kw_only=True)
 class Failure(Event):
-    """Something failed.  One failure is told once."""
+    """Something failed.  One failure is told once; the same one again is counted."""
 
     where: str
     error: BaseException
+    repeated: int = 0
+    """How many like it were not told since the last one that was."""
 
 
 @attrs.frozen(kw_only=True)

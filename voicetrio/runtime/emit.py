@@ -70,10 +70,14 @@ class HubStatistics:
 
 @final
 class EventHub:
-    """Where the events of one session meet its observers."""
+    """Where the events of one session meet its observers.
 
-    def __init__(self) -> None:
+    ``screen`` is given each event first: what it returns is told, and nothing if it returns None.
+    """
+
+    def __init__(self, screen: Callable[[Event], Event | None] | None = None) -> None:
         self._subscriptions: list[Subscription] = []
+        self._screen = screen
         watcher = _watcher.get()
         self._callbacks: list[Callable[[Event], object]] = [] if watcher is None else [watcher]
         self._told = 0
@@ -82,6 +86,11 @@ class EventHub:
 
     def tell(self, event: Event) -> None:
         """Stamp ``event`` with the time and give it to every observer."""
+        if self._screen is not None:
+            screened = self._screen(event)
+            if screened is None:
+                return
+            event = screened
         if event.time is None:
             event = attrs.evolve(event, time=trio.current_time())
         self._told += 1

@@ -52,6 +52,8 @@ class SessionCounters:
     operations_dropped: int
     events_told: int
     events_dropped: int
+    failures_folded: int
+    """Failures like one that was told before: counted only."""
 
 
 @attrs.frozen(kw_only=True)

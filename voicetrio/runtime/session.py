@@ -35,6 +35,7 @@ from voicetrio.runtime.inbound import SessionInbound
 from voicetrio.runtime.outbox import Gate, Outbox, using_gate
 from voicetrio.runtime.pipeline import Pipeline
 from voicetrio.runtime.playout import Playout, PlayoutSettings
+from voicetrio.runtime.reporting import Reporter, send_last_notice
 from voicetrio.runtime.stages import adopt
 from voicetrio.runtime.transport import HangUp, Transport
 from voicetrio.runtime.workers import Job, abandoned_jobs, current_session
@@ -69,7 +70,8 @@ class Session:
         """The session's name: it stands in its tasks' names and in its events."""
         self.peer = peer
         """The transport."""
-        self.hub = EventHub()
+        self._reporter = Reporter(name)
+        self.hub = EventHub(self._reporter.screen)
         """Where the session's events are told."""
         self._behaviour = behaviour
         self._settings = settings
@@ -374,12 +376,17 @@ class Session:
             self._shut_down(self._reason)
 
     def _fail(self, what: str, error: Exception) -> None:
-        leaves = _leaves(error)
-        self._failures.extend(leaves)
-        for leaf in leaves:
+        for leaf in _leaves(error):
+            # One error can end several tasks: a transform raises it again, whoever asks.
+            if not any(leaf is known for known in self._failures):
+                self._failures.append(leaf)
             # A part that has reserves told its failures when a reserve took over.
             if not any(leaf is told for told in self._told):
                 self.hub.tell(Failure(where=what, error=leaf))
+        if self._gate.is_open:
+            # The outbox will be dropped with what it holds, so this notice goes a way of its own.
+            notice = Failure(where=what, error=_leaves(error)[0], time=trio.current_time())
+            send_last_notice(self.peer, notice)
         self._shut_down("failed")
         self._reason = "failed"
         self._body_scope.cancel(reason=f"{self.name} failed in its {what}")
@@ -449,6 +456,7 @@ class Session:
             operations_dropped=now.outbox.dropped_items,
             events_told=now.events.told,
             events_dropped=now.events.dropped,
+            failures_folded=self._reporter.statistics().folded,
         )
 
 

@@ -94,6 +94,12 @@ class WebSocketPeer:
         """Return what tells the client of ``event``; None for an event that clients are not told."""
         return None if encode_event(event) is None else SendMessage(event)
 
+    def send_last_notice(self, event: Event) -> None:
+        """Queue ``event`` beside the outbox, for the socket to write before it closes, if it still can."""
+        for message in self._wire.encode(SendMessage(event)):
+            if isinstance(message, str):
+                self._socket.send_nowait(message)
+
     async def run(self, inbound: Inbound, outbox: OutboxReader) -> None:
         """Read and write until the outbox says HangUp; see Transport.
 

@@ -52,7 +52,7 @@ def test_tuples_of_words_survive_json():
 
 def test_of_a_failure_only_the_kind_is_told():
     encoded = encode_event(Failure(where="tts", error=ValueError("secret key 123")))
-    assert encoded == {"event": "failure", "where": "tts", "error": "ValueError"}
+    assert encoded == {"event": "failure", "where": "tts", "error": "ValueError", "repeated": 0}
 
 
 def test_what_is_nobody_elses_business_is_not_told():
