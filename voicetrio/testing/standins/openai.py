@@ -3,8 +3,8 @@
 It answers ``/v1/chat/completions`` (streamed and whole, with tool calls and usage), ``/v1/audio/speech`` (six
 formats, raw and as events), ``/v1/audio/transcriptions`` (json, text, verbose_json, events), ``/v1/models``
 and ``/v1/realtime`` (a WebSocket, see ``openai_realtime``), strictly enough that the vendor's own SDK
-completes its flows, and that a malformed request is refused as there.  ``faults`` makes requests fail, each in
-one way.
+completes its flows, and that a malformed request is refused as there.  ``faults`` makes requests fail, each
+in one way.
 """
 
 from __future__ import annotations
