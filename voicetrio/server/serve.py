@@ -24,7 +24,9 @@ import attrs
 import trio
 
 from voicetrio.connection.websocket import (
+    AnsweredPlainly,
     HandshakeFailed,
+    PlainAnswer,
     Refusal,
     SocketLimits,
     StreamSocket,
@@ -36,12 +38,15 @@ from voicetrio.runtime.deadlines import cleanup
 from voicetrio.transports.serializers.native import NativeWire
 from voicetrio.transports.websocket import WebSocketPeer
 
-__all__ = ["Handler", "ServerStatistics", "SessionServer", "serve_sessions"]
+__all__ = ["Handler", "PlainAnswers", "ServerStatistics", "SessionServer", "serve_sessions"]
 
 _log = logging.getLogger("voicetrio.server")
 
 Handler: TypeAlias = Callable[[WebSocketPeer], Awaitable[object]]
 """Called once a session with the accepted peer; opens the session that it wants."""
+
+PlainAnswers: TypeAlias = Callable[[UpgradeRequest], PlainAnswer | None]
+"""Answers GETs that ask for no WebSocket, such as a browser's for a page; None for what it does not know."""
 
 SEND_BUFFER_BYTES = 65536
 """Of the kernel, for each socket: about a second of audio, so that a peer that stops reading is noticed."""
@@ -59,6 +64,8 @@ class ServerStatistics:
     open_sessions: int
     accepted: int
     """Peers that were given to a handler, in all."""
+    answered: int
+    """Plain requests that were given a page."""
     refused: int
     """Connections that did not become a WebSocket: refused, malformed, or too slow."""
     failed: int
@@ -79,15 +86,21 @@ class SessionServer:
     """A running server; made by ``serve_sessions`` only."""
 
     def __init__(
-        self, handler: Handler, listeners: list[trio.SocketListener], limits: SocketLimits, lead_s: float
+        self,
+        handler: Handler,
+        listeners: list[trio.SocketListener],
+        limits: SocketLimits,
+        lead_s: float,
+        plain: PlainAnswers | None,
     ) -> None:
         self._handler = handler
         self._listeners = listeners
         self._limits = limits
         self._lead_s = lead_s
+        self._plain = plain
         self._accepting = trio.CancelScope()
         self._numbers = itertools.count(1)
-        self._sockets = self._sessions = self._accepted = self._refused = self._failed = 0
+        self._sockets = self._sessions = self._accepted = self._answered = self._refused = self._failed = 0
         self.addresses: tuple[tuple[str, int], ...] = tuple(
             listener.socket.getsockname()[:2] for listener in listeners
         )
@@ -115,6 +128,7 @@ class SessionServer:
             open_sockets=self._sockets,
             open_sessions=self._sessions,
             accepted=self._accepted,
+            answered=self._answered,
             refused=self._refused,
             failed=self._failed,
         )
@@ -135,6 +149,8 @@ class SessionServer:
         try:
             async with stream:
                 await self._attach(nursery, stream)
+        except AnsweredPlainly:
+            self._answered += 1
         except HandshakeFailed as error:
             self._refused += 1
             _log.info("a connection from %s did not open: %s", _remote(stream), error)
@@ -147,7 +163,9 @@ class SessionServer:
         with suppress(OSError):  # it may have left already: the handshake notices
             stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         remote = _remote(stream)
-        driver, request = await accept_websocket(stream, self._limits, remote=remote, refuse=self._refuse)
+        driver, request = await accept_websocket(
+            stream, self._limits, remote=remote, refuse=self._refuse, plain=self._plain
+        )
         socket = StreamSocket(stream, driver, self._limits, remote=remote)
         wire = NativeWire.from_query(request.query, lead_s=self._lead_s)
         name = f"peer-{next(self._numbers)}"
@@ -220,6 +238,7 @@ async def serve_sessions(
     *,
     limits: SocketLimits | None = None,
     lead_s: float = 0.06,
+    plain: PlainAnswers | None = None,
     task_status: trio.TaskStatus[SessionServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``server.close()`` and the end of the last session, or until cancelled.
@@ -229,13 +248,14 @@ async def serve_sessions(
     what it raises is logged and counted, and ends that session only.  A peer that it does not use
     is closed when it returns (code 1000; 1011 when it raised).
 
-    ``lead_s`` is how far ahead of the client's ear audio is sent.  Messages are not compressed.
+    ``lead_s`` is how far ahead of the client's ear audio is sent.  ``plain`` answers a browser's
+    plain requests at the same port.  Messages are not compressed.
     Cancelling ends every session as ``session.cancel()`` does.
 
     Raises ConfigError, naming host and port, when it cannot listen there.
     """
     listeners = await _listen(host, port)
-    server = SessionServer(handler, listeners, limits or SocketLimits(), lead_s)
+    server = SessionServer(handler, listeners, limits or SocketLimits(), lead_s, plain)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server._accept, nursery, name=f"accept {server.url}")
         task_status.started(server)

@@ -6,7 +6,9 @@ import trio.testing
 
 from tests.connection.websocket.raw import REQUEST
 from voicetrio.connection.websocket import (
+    AnsweredPlainly,
     HandshakeFailed,
+    PlainAnswer,
     Refusal,
     SocketLimits,
     UpgradeRequest,
@@ -17,13 +19,13 @@ from voicetrio.connection.websocket import (
 from voicetrio.errors import ConfigError
 
 
-async def answer_to(request: bytes, *, refuse=None) -> tuple[str, HandshakeFailed | None]:
+async def answer_to(request: bytes, *, refuse=None, plain=None) -> tuple[str, HandshakeFailed | None]:
     """Return the head and body of the server's answer, and what accept_websocket raised."""
     near, far = trio.testing.memory_stream_pair()
     await far.send_all(request)
     failure = None
     try:
-        await accept_websocket(near, SocketLimits(), refuse=refuse)
+        await accept_websocket(near, SocketLimits(), refuse=refuse, plain=plain)
     except HandshakeFailed as error:
         failure = error
     await near.aclose()
@@ -56,6 +58,36 @@ async def test_a_plain_get_is_told_to_upgrade():
     assert "Upgrade: websocket" in answer
     assert "WebSocket client" in answer
     assert failure.status == 426
+
+
+PLAIN_GET = b"GET /page.html?x=1 HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+async def test_a_plain_get_can_have_an_answer():
+    seen: list[UpgradeRequest] = []
+
+    def plain(request: UpgradeRequest) -> PlainAnswer:
+        seen.append(request)
+        return PlainAnswer(200, b"<p>hi", {"Content-Type": "text/html; charset=utf-8"})
+
+    answer, failure = await answer_to(PLAIN_GET, plain=plain)
+    assert answer.startswith("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n")
+    assert "\r\nContent-Length: 5\r\n" in answer
+    assert "\r\nConnection: close\r\n" in answer
+    assert answer.endswith("\r\n\r\n<p>hi")
+    assert (type(failure), failure.status) == (AnsweredPlainly, 200)
+    assert (seen[0].path, seen[0].query) == ("/page.html", {"x": "1"})
+
+
+async def test_a_plain_get_without_an_answer_is_told_to_upgrade():
+    answer, failure = await answer_to(PLAIN_GET, plain=lambda _request: None)
+    assert answer.startswith("HTTP/1.1 426 ")
+    assert not isinstance(failure, AnsweredPlainly)
+
+
+async def test_who_asks_for_a_websocket_is_given_no_page():
+    answer, _failure = await answer_to(REQUEST, plain=lambda _request: PlainAnswer(200, b"", {}))
+    assert answer.startswith("HTTP/1.1 101 ")
 
 
 async def test_a_refusal_is_told_with_its_status_and_text():

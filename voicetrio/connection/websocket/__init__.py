@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from voicetrio.connection.websocket.adopted import adopt_trio_websocket
 from voicetrio.connection.websocket.client import open_websocket_client
-from voicetrio.connection.websocket.handshake import Refusal, UpgradeRequest, accept_websocket
+from voicetrio.connection.websocket.handshake import (
+    AnsweredPlainly,
+    PlainAnswer,
+    Refusal,
+    UpgradeRequest,
+    accept_websocket,
+)
 from voicetrio.connection.websocket.socket import (
     HandshakeFailed,
     MessageSocket,
@@ -15,8 +21,10 @@ from voicetrio.connection.websocket.socket import (
 from voicetrio.connection.websocket.stream_socket import StreamSocket, open_stream_socket
 
 __all__ = [
+    "AnsweredPlainly",
     "HandshakeFailed",
     "MessageSocket",
+    "PlainAnswer",
     "Refusal",
     "SocketClosed",
     "SocketLimits",

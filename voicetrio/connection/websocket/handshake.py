@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import http
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from email.utils import formatdate
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 import trio
 from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
 from websockets.exceptions import InvalidURI
 from websockets.http11 import Request, Response
 from websockets.protocol import Protocol
@@ -20,7 +23,15 @@ from voicetrio.connection.websocket.driver import Driver
 from voicetrio.connection.websocket.socket import HandshakeFailed, SocketLimits
 from voicetrio.errors import ConfigError
 
-__all__ = ["Refusal", "UpgradeRequest", "accept_websocket", "parse_url", "request_websocket"]
+__all__ = [
+    "AnsweredPlainly",
+    "PlainAnswer",
+    "Refusal",
+    "UpgradeRequest",
+    "accept_websocket",
+    "parse_url",
+    "request_websocket",
+]
 
 _log = logging.getLogger("voicetrio.websocket")
 
@@ -61,6 +72,20 @@ class Refusal:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
+@attrs.frozen
+class PlainAnswer:
+    """What a GET that asks for no WebSocket is answered: a page, or how the server is."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    """``Content-Type`` among them; length, date and the closing of the connection are added."""
+
+
+class AnsweredPlainly(HandshakeFailed):
+    """There was no handshake: a plain request came, and was given its answer."""
+
+
 async def _flush(stream: trio.abc.Stream, protocol: Protocol) -> None:
     output = b"".join(protocol.data_to_send())
     try:
@@ -86,12 +111,15 @@ async def accept_websocket(
     *,
     remote: str = "",
     refuse: Callable[[UpgradeRequest], Refusal | None] | None = None,
+    plain: Callable[[UpgradeRequest], PlainAnswer | None] | None = None,
 ) -> tuple[Driver, UpgradeRequest]:
     """Answer a client's opening handshake on ``stream``.
 
-    ``refuse`` may look at the request and return a Refusal.  No extension is accepted: speech compresses by
-    3 % at most.  The stream is left open either way.  Raises HandshakeFailed when it led to nothing (the
-    client was told, if it still listened), and also after ``limits.handshake_s``.
+    ``refuse`` may look at the request and return a Refusal.  ``plain`` may answer a GET that asks for no
+    WebSocket; what it does not answer is told to upgrade (426).  No extension is accepted: speech compresses
+    by 3 % at most.  The stream is left open either way.  Raises HandshakeFailed when it led to nothing (the
+    client was told, if it still listened), and also after ``limits.handshake_s``; AnsweredPlainly when
+    ``plain`` had an answer.
     """
     protocol = ServerProtocol(max_size=limits.max_message_bytes, logger=_log)
     with trio.move_on_after(limits.handshake_s):
@@ -106,13 +134,18 @@ async def accept_websocket(
             elif protocol.handshake_exc is not None:
                 await _flush(stream, protocol)
                 raise HandshakeFailed(str(protocol.handshake_exc))
+        response = protocol.accept(request)
         try:
             asked = UpgradeRequest.from_target(request.path, request.headers.raw_items(), remote)
         except ValueError as error:
             refusal: Refusal | None = Refusal(400, f"The address cannot be read: {error}.\n")
         else:
+            answer = plain(asked) if plain is not None and response.status_code == 426 else None
+            if answer is not None:
+                protocol.send_response(_plain_response(answer))
+                await _flush(stream, protocol)
+                raise AnsweredPlainly("a plain request was answered", status=answer.status)
             refusal = refuse(asked) if refuse is not None else None
-        response = protocol.accept(request)
         if response.status_code == 426:
             refusal = Refusal(426, NOT_A_WEBSOCKET, {"Upgrade": "websocket"})
         elif response.status_code == 101 and refusal is None:
@@ -126,6 +159,15 @@ async def accept_websocket(
         await _flush(stream, protocol)
         raise HandshakeFailed(bytes(response.body).decode().strip(), status=response.status_code)
     raise HandshakeFailed(f"the opening handshake took longer than {limits.handshake_s:g} s")
+
+
+def _plain_response(answer: PlainAnswer) -> Response:
+    status = http.HTTPStatus(answer.status)
+    headers = Headers(answer.headers)
+    headers["Date"] = formatdate(usegmt=True)
+    headers["Connection"] = "close"
+    headers["Content-Length"] = str(len(answer.body))
+    return Response(status.value, status.phrase, headers, answer.body)
 
 
 def parse_url(url: str) -> WebSocketURI:
