@@ -45,8 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows ``voicetrio`` on the command line; ``sys.argv`` when None.
     """
+    tokens = list(arguments) if arguments is not None else sys.argv[1:]
     try:
-        status = app(list(arguments) if arguments is not None else sys.argv[1:])
+        if tokens[:1] in ([], ["-h"], ["--help"]):
+            _load_commands()
+        status = app(tokens)
         sys.stdout.flush()
     except CycloptsError as error:
         print_error(f"{_one_line(str(error))} (see: voicetrio --help)")
@@ -66,6 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_error(_one_line(_describe(cause)))
         return FAILED
     return status if isinstance(status, int) else 0
+
+
+def _load_commands() -> None:
+    """Load every command, so that the list of them can say what each does."""
+    for name in tuple(app):
+        app[name]
 
 
 def _describe(error: Exception) -> str:

@@ -25,13 +25,15 @@ def make_console(*, stderr: bool = False) -> Console:
 
 def make_progress() -> Progress:
     """Return a progress display on standard error, which vanishes when it is done."""
+    console = make_console(stderr=True)
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         TimeElapsedColumn(),
-        console=make_console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 

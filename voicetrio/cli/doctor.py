@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import trio
+from rich.text import Text
 
 from voicetrio.cli.console import make_console, make_table, print_json
 from voicetrio.cli.measures import percentile
@@ -159,7 +160,7 @@ def _show(report: Mapping[str, Any]) -> None:
         f"{timers['median_ms']:.2f} ms late (median), {timers['p99_ms']:.2f} (99th percentile), "
         f"{timers['worst_ms']:.2f} (worst of {timers['ticks']})",
     )
-    facts.add_row("models", _describe_models(report))
+    facts.add_row("models", Text(_describe_models(report)))
     console.print(facts)
     packages = make_table("needed by", "package", "version")
     for name, version in report["packages"].items():

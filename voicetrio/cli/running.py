@@ -74,14 +74,15 @@ def run_command(command: Command) -> int:
 async def _with_signals(command: Command) -> int:
     stop = StopRequest()
     status = INTERRUPTED
-    failure: Exception | None = None
+    failure: Exception | SystemExit | None = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_heed, signals, stop, nursery.cancel_scope)
             try:
                 status = await command(stop)
-            except Exception as error:
-                # Kept aside: the nursery would wrap it into a group.
+            except (Exception, SystemExit) as error:
+                # Kept aside: the nursery would wrap it into a group.  A console whose reader has left
+                # raises SystemExit.
                 failure = error
             nursery.cancel_scope.cancel()
     if failure is not None:
