@@ -55,6 +55,8 @@ class Pronunciation:
 
     ipa: str | None = None
     say: str | None = None
+    written: str | None = None
+    """What stands in the text, if a placeholder stands for it; see ``script``."""
 
 
 _QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}’«»"
@@ -92,6 +94,8 @@ def spell_out(
             bare[index - 1][0] if index else "", bare[index + 1][0] if index + 1 < len(bare) else ""
         )
         given = pronunciations.get(core.lower()) if pronunciations else None
+        if given is not None and given.written is not None:
+            word = word.replace(core, given.written)
         if given is not None and given.ipa is not None:
             result.append(SpokenWord(word, (), pause, given.ipa))
             continue
