@@ -33,6 +33,7 @@ __all__ = [
     "ReplyFirstText",
     "ReplyOpened",
     "ReplyRetracted",
+    "ReplyWord",
     "Resumed",
     "SessionEnding",
     "SessionStarted",
@@ -276,6 +277,18 @@ class ReplyAudible(Event):
     """The reply's first sample was given to the transport; ``position`` is its place."""
 
     reply: str
+
+
+@attrs.frozen(kw_only=True)
+class ReplyWord(Event):
+    """The reply's next word was given to the transport; ``position`` is the place of its first sample.
+
+    Where the voice gives no word times, ``text`` is a clause.  What is played again after a pause is told
+    again.
+    """
+
+    reply: str
+    text: str
 
 
 @attrs.frozen(kw_only=True)

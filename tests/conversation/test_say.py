@@ -6,7 +6,7 @@ import trio
 from tests.conversation.calls import calling, scripted
 from voicetrio.conversation import ConversationSettings
 from voicetrio.errors import ConfigError, SessionEnded
-from voicetrio.events import AgentStateChanged, ReplyAudible, ReplyEnded, ReplyRetracted, UserAway
+from voicetrio.events import AgentStateChanged, ReplyAudible, ReplyEnded, ReplyRetracted, ReplyWord, UserAway
 from voicetrio.services.llm import Message
 
 SETTINGS = ConversationSettings(away_after_s=None)
@@ -20,6 +20,19 @@ async def test_say_returns_when_it_was_heard(autojump_clock):
         assert (handle.text, handle.heard, handle.is_over) == ("one two three four",) * 2 + (True,)
         assert (await handle.wait_played()).how == "played"
         assert call.conversation.context.messages() == (Message("assistant", "one two three four"),)
+
+
+async def test_each_word_is_told_where_it_lies_before_its_audio(autojump_clock):
+    agent, *_ = scripted()
+    async with calling(agent) as call:
+        await call.session.say("one two three four")
+        audible = call.of(ReplyAudible)[0]
+        words = call.of(ReplyWord)
+        quarter = round(0.25 * call.session.playout.rate)
+        assert [(word.text, word.position - audible.position) for word in words] == [
+            (text, k * quarter) for k, text in enumerate(["one", "two", "three", "four"])
+        ]
+        assert {word.reply for word in words} == {audible.reply}
 
 
 async def test_say_need_not_wait(autojump_clock):

@@ -77,6 +77,16 @@ def test_cleared_samples_are_never_heard_later() -> None:
     assert book.heard(1_000_000, "exact").text == "one"
 
 
+def test_a_word_begins_once_and_again_when_it_was_cut() -> None:
+    words = reply("one", "two", "three")
+    words.accepted(0, 0, 4000)
+    assert [word.text for word in words.begin_words(4000)] == ["one", "two"]
+    assert words.begin_words(4800) == []
+    words.cut(2000)  # in the middle of the first: only the second will begin again
+    words.accepted(9000, 2000, 3000)
+    assert [word.text for word in words.begin_words(5000)] == ["two", "three"]
+
+
 def test_a_resumed_reply_goes_on_from_the_cut() -> None:
     book = reply("one", "two", "three")
     book.accepted(0, 0, 3000)

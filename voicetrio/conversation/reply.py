@@ -22,6 +22,7 @@ from voicetrio.events import (
     ReplyFirstText,
     ReplyOpened,
     ReplyRetracted,
+    ReplyWord,
 )
 from voicetrio.frames import AudioFrame, WordFrame
 from voicetrio.machines.ledger import Heard
@@ -306,6 +307,7 @@ class Reply:
         number = len(self.rounds)
         name = self.name if number == 1 else f"{self.name}.{number}"
         round.speech = self._host.playout.open_speech(name)
+        round.speech.on_word = self._tell_word
         if self.gate.is_committed:
             self._host.enqueue(round)
         if self._nursery is not None:
@@ -402,6 +404,9 @@ class Reply:
             words=tuple(word for one in heard for word in one.words),
         )
         self._host.hub.tell(self.ended)
+
+    def _tell_word(self, text: str, position: int) -> None:
+        self._host.hub.tell(ReplyWord(position=position, reply=self.name, text=text))
 
     def _tell(self, event: Any) -> None:
         self._host.hub.tell(attrs.evolve(event, position=self._host.playout.position))

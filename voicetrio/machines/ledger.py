@@ -106,6 +106,7 @@ class ReplyLedger:
     def __init__(self) -> None:
         self._spans: deque[_Span] = deque()
         self._words: list[SpokenWord] = []
+        self._begun = 0
 
     @property
     def text(self) -> str:
@@ -124,6 +125,13 @@ class ReplyLedger:
         else:
             self._spans.append(_Span(playout, reply, length))
 
+    def begin_words(self, end: int) -> list[SpokenWord]:
+        """Return the words that begin before reply sample ``end`` and were not returned since the last cut."""
+        begun = self._begun
+        while self._begun < len(self._words) and self._words[self._begun].start < end:
+            self._begun += 1
+        return self._words[begun : self._begun]
+
     def cut(self, playout: int) -> int | None:
         """Nothing from ``playout`` on was or will be heard; return the first reply sample that was cut."""
         first: int | None = None
@@ -135,6 +143,8 @@ class ReplyLedger:
                 span.length = kept
                 break
             self._spans.pop()
+        while first is not None and self._begun and self._words[self._begun - 1].start >= first:
+            self._begun -= 1
         return first
 
     @property

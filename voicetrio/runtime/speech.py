@@ -8,6 +8,7 @@ so that a paused reply can go on from there.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, final
 
 import attrs
@@ -94,6 +95,8 @@ class Speech:
         self.paused = False
         self.ducked = False
         self.audible = False
+        self.on_word: Callable[[str, int], object] | None = None
+        """Called in the tick that begins a word, with its text and its place on the playout clock."""
 
     # --- the reply's side ---
 
@@ -237,6 +240,9 @@ class Speech:
         taken = self._read(self._next, min(count, available))
         if taken.size:
             self._ledger.accepted(at, self._next, taken.size)
+            if self.on_word is not None:
+                for word in self._ledger.begin_words(self._next + taken.size):
+                    self.on_word(word.text, at + max(0, word.start - self._next))
             self._next += taken.size
             taken = self._ramp.apply(taken)
             if not self.audible:

@@ -35,6 +35,7 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     events.ReplyFirstAudio: "reply_first_audio",
     events.ReplyCommitted: "reply_committed",
     events.ReplyAudible: "reply_audible",
+    events.ReplyWord: "reply_word",
     events.ReplyRetracted: "reply_retracted",
     events.ReplyEnded: "reply_ended",
     events.Ducked: "ducked",
