@@ -4,21 +4,28 @@ A branch is made by a factory when it is needed, since what has failed cannot be
 goes on with the rest of the inlet.  It is first offered the last frame that the failed branch had taken and
 was still at work on (it had not asked for another one): that frame may then have results from both.  A frame
 is offered again once at most; if the second branch fails on it too, it is skipped.
+
+With ``attempt_s``, a branch that neither gives anything nor asks for more for so long has failed.  With a
+``BranchHealth``, a branch that failed too often is not the first to be tried, until a probe, or a run, finds
+it well again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, final
 
 import attrs
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 
-from voicetrio.errors import ConfigError
+from voicetrio.errors import ConfigError, ServiceError
 from voicetrio.events import Failure
+from voicetrio.runtime.branch_health import BranchHealth
 from voicetrio.runtime.emit import emit
-from voicetrio.runtime.ends import Outlet, SharedOutlet, adapt_outlet, link_of
+from voicetrio.runtime.ends import Outlet, OwnOutlet, SharedOutlet, adapt_outlet, link_of
 from voicetrio.runtime.pipeline import PipelinePart, as_stage
 from voicetrio.runtime.running import Once, Report, StageRun, StageStatistics
 from voicetrio.runtime.stages import adopt, is_async, name_of, shape_of
@@ -56,12 +63,28 @@ class Switch:
     more, a transform next to the Switch fails.
 
     Its branches take an inlet and give an outlet.  It runs once.
+
+    Args:
+        primary: makes the first branch.
+        reserves: make the others.
+        name: for events, statistics and notes.
+        attempt_s: a branch that neither gives anything nor asks for more within so many seconds has failed;
+            waiting for the inlet, or for the outlet's reader, does not count.
+        health: shared by all Switches over the same services; it has a place for each branch, and decides
+            which comes first.
     """
 
     takes_inlet = True
     gives_outlet = True
 
-    def __init__(self, primary: StageFactory, *reserves: StageFactory, name: str = "switch") -> None:
+    def __init__(
+        self,
+        primary: StageFactory,
+        *reserves: StageFactory,
+        name: str = "switch",
+        attempt_s: float = math.inf,
+        health: BranchHealth | None = None,
+    ) -> None:
         self.name = name
         """For events, statistics and notes."""
         self._owner = f"switch {name}"
@@ -71,6 +94,12 @@ class Switch:
                 raise ConfigError(
                     f"{name_of(factory)} makes no stages: give {self._owner} functions that return new ones"
                 )
+        if not attempt_s > 0:
+            raise ConfigError(f"attempt_s must be above 0, not {attempt_s!r}")
+        if health is not None and len(health) != len(self._factories):
+            raise ConfigError(f"{self._owner} has {len(self._factories)} branches, its health {len(health)}")
+        self._attempt_s = attempt_s
+        self._health = health
         self._once = Once(self._owner)
         self._runs: list[StageRun] = []
         self._failovers = 0
@@ -88,13 +117,14 @@ class Switch:
         self._once.begin()
         failures: list[Exception] = []
         again: Any = _NOTHING
-        for index in range(len(self._factories)):
+        for index in range(len(self._factories)) if self._health is None else self._health.order():
             if failures:
                 self._failovers += 1
                 self._reoffered += again is not _NOTHING
                 emit(Failure(where=self._where(), error=failures[-1], position=_position(again)))
-            offer = _Offer(inlet, again)
-            failure = await self._attempt(index, offer, adapt_outlet(outlet))
+            patience = _Patience(self._attempt_s)
+            offer = _Offer(inlet, again, patience)
+            failure = await self._attempt(index, offer, _TimedOutlet(adapt_outlet(outlet), patience))
             if failure is None:
                 return
             failures.append(failure)
@@ -108,9 +138,20 @@ class Switch:
         return SwitchStatistics(self.name, branches, self._failovers, self._reoffered, self._skipped)
 
     async def _attempt(  # noqa: ASYNC910  # it checkpoints as the branch does
-        self, index: int, offer: _Offer, outlet: Outlet
+        self, index: int, offer: _Offer, outlet: _TimedOutlet
     ) -> Exception | None:
         """Make a branch and run it; return its failure, or None if it returned."""
+        failure = await self._run_branch(index, offer, outlet)
+        if self._health is not None:
+            if failure is None:
+                self._health.succeeded(index)
+            else:
+                self._health.failed(index, failure)
+        return failure
+
+    async def _run_branch(  # noqa: ASYNC910  # it checkpoints as the branch does
+        self, index: int, offer: _Offer, outlet: _TimedOutlet
+    ) -> Exception | None:
         shared = SharedOutlet(outlet)
         try:
             stage = self._factories[index]()
@@ -119,12 +160,17 @@ class Switch:
             return exc  # noqa: ASYNC910
         run = self._adopt(stage, index)
         run.inlet, run.outlet = offer, shared
+        scope = outlet.patience.scope
         try:
-            await run.run()
+            with scope:
+                await run.run()
         except Exception as exc:
             if _comes_from(exc, offer.failure) or _comes_from(exc, shared.failure):
                 raise
             return exc  # noqa: ASYNC910
+        if scope.cancelled_caught:
+            text = f"it gave nothing and asked for nothing for {self._attempt_s:g} s"
+            return ServiceError(text, service=run.name, transient=True)
         return None
 
     def _adopt(self, part: PipelinePart, index: int) -> StageRun:
@@ -142,13 +188,67 @@ class Switch:
 
 
 @final
+class _Patience:
+    """How long a branch may neither give anything nor ask for more."""
+
+    __slots__ = ("_attempt_s", "_waits", "scope")
+
+    def __init__(self, attempt_s: float) -> None:
+        self._attempt_s = attempt_s
+        self._waits = 0
+        self.scope = trio.CancelScope(deadline=trio.current_time() + attempt_s)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """It waits for others in this block: the time does not count.  Its tasks may do so at once."""
+        self._waits += 1
+        self.scope.deadline = math.inf
+        try:
+            yield
+        finally:
+            self._waits -= 1
+            if not self._waits:
+                self.scope.deadline = trio.current_time() + self._attempt_s
+
+
+@final
+class _TimedOutlet(OwnOutlet):
+    """The outlet, as one that notes when a branch gives something."""
+
+    __slots__ = ("_outlet", "patience")
+
+    def __init__(self, outlet: Outlet, patience: _Patience) -> None:
+        self._outlet = outlet
+        self.patience = patience
+
+    @property
+    def link(self) -> object:
+        """The link of the outlet."""
+        return self._outlet.link
+
+    async def send(self, value: Any) -> None:
+        """Send into the outlet; waiting for its reader is not the branch's fault."""
+        with self.patience.waiting():
+            await self._outlet.send(value)
+
+    def abort(self, cause: BaseException) -> None:
+        """Abort the outlet."""
+        self._outlet.abort(cause)
+
+    async def aclose(self) -> None:
+        """Close the outlet."""
+        await self._outlet.aclose()
+
+
+@final
 class _Offer(trio.abc.ReceiveChannel[Any]):
     """The inlet as one branch sees it: remembers the frame in hand, and may begin with one from before."""
 
-    __slots__ = ("_again", "_closed", "_in_hand", "_inlet", "_second", "failure")
+    __slots__ = ("_again", "_closed", "_in_hand", "_inlet", "_patience", "_second", "failure")
 
-    def __init__(self, inlet: trio.abc.ReceiveChannel[Any], again: Any) -> None:
+    def __init__(self, inlet: trio.abc.ReceiveChannel[Any], again: Any, patience: _Patience) -> None:
         self._inlet = inlet
+        self._patience = patience
         self._again = again
         self._in_hand: Any = _NOTHING
         self._second = False
@@ -165,6 +265,10 @@ class _Offer(trio.abc.ReceiveChannel[Any]):
         """Return the next frame; whoever asks for it is done with the one before."""
         if self._closed:
             raise trio.ClosedResourceError
+        with self._patience.waiting():
+            return await self._receive()
+
+    async def _receive(self) -> Any:
         self._in_hand = _NOTHING
         self._second = False
         if self._again is not _NOTHING:
