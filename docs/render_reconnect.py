@@ -1,6 +1,6 @@
 """Write the tables of ``docs/reconnect.md`` from the machines; a test compares the two.
 
-Run ``python docs/render_reconnect.py`` after a change of ``voicetrio/machines/reconnect.py`` or ``breaker.py``.
+Run ``python docs/render_reconnect.py`` after a change of the machines reconnect or breaker.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ def transitions(table: Mapping[str, Mapping[str, str]], events: list[str]) -> st
 def defaults(settings: type) -> str:
     """Return a Markdown table of a settings class and its defaults."""
     lines = ["| setting | default |", "|---|---|"]
-    for field in attrs.fields(settings):
-        lines.append(f"| `{field.name}` | {field.default:g} |")
+    lines += [f"| `{field.name}` | {field.default:g} |" for field in attrs.fields(settings)]
     return "\n".join(lines)
 
 
