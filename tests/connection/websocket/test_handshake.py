@@ -221,3 +221,27 @@ async def test_a_bad_address_is_a_config_error(url):
 def test_a_limit_must_be_positive():
     with pytest.raises(ConfigError, match="close_s must be above 0"):
         SocketLimits(close_s=0)
+
+
+async def test_a_request_over_the_limit_is_refused():
+    headers = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(40))
+    answer, failure = await answer_to(REQUEST[:-2] + headers + b"\r\n")
+    assert answer.startswith("HTTP/1.1 431 ")
+    assert failure.status == 431
+
+
+async def test_what_a_client_sent_is_never_html():
+    evil = (
+        b"GET /<script>alert(1)</script> HTTP/1.1\r\nHost: x\r\nUpgrade: <b>\r\nConnection: upgrade\r\n\r\n"
+    )
+    answer, _failure = await answer_to(evil)
+    head = answer.partition("\r\n\r\n")[0].lower()
+    assert "content-type: text/plain" in head
+    assert "x-content-type-options: nosniff" in head
+
+
+async def test_a_bad_request_is_not_asked_about():
+    asked = []
+    await answer_to(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", refuse=asked.append)
+    await answer_to(REQUEST.replace(b"13", b"12"), refuse=asked.append)
+    assert asked == []

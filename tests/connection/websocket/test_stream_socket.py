@@ -19,6 +19,15 @@ from voicetrio.connection.websocket import (
 )
 
 
+async def how_it_ended(socket: StreamSocket) -> str:
+    """Read what is there, and return why there is no more."""
+    try:
+        while True:
+            await socket.receive()
+    except SocketClosed as closed:
+        return str(closed)
+
+
 async def test_pings_are_answered_though_nobody_receives(autojump_clock):
     async with open_pair("ours") as (_socket, raw):
         for number in range(50):
@@ -212,3 +221,39 @@ async def test_whenever_a_sender_is_cancelled_the_wire_is_whole_frames_and_at_mo
         assert rest == b""
         assert whole.count(frames[1]) == 4
         assert whole[-1] == frames[2]
+
+
+async def test_bytes_faster_than_their_limit_end_the_connection(autojump_clock):
+    limits = SocketLimits(max_bytes_per_s=10_000, burst_bytes=20_000)
+    async with open_pair("ours", limits=limits) as (socket, raw):
+        for _ in range(100):  # in time: 9 000 bytes a second
+            await raw.write(BINARY, bytes(880))
+            await socket.receive()
+            await trio.sleep(0.1)
+        for _ in range(30):
+            await raw.write(BINARY, bytes(1000))
+        assert (await raw.read_close()).code == 1008
+        assert "faster than the limit" in await how_it_ended(socket)
+
+
+async def test_a_flood_of_pings_counts_as_bytes(autojump_clock):
+    limits = SocketLimits(max_bytes_per_s=1000, burst_bytes=2000)
+    async with open_pair("ours", limits=limits) as (_socket, raw), trio.open_nursery() as nursery:
+
+        async def flood() -> None:
+            for _ in range(100):
+                await raw.write(PING, bytes(100))
+
+        nursery.start_soon(flood)
+        while (frame := await raw.read()).opcode is PONG:
+            pass
+        assert (frame.opcode, frame.data[:2]) == (CLOSE, (1008).to_bytes(2, "big"))
+
+
+async def test_messages_faster_than_their_limit_end_the_connection(autojump_clock):
+    limits = SocketLimits(max_messages_per_s=100, burst_messages=50)
+    async with open_pair("ours", limits=limits) as (socket, raw):
+        for _ in range(60):
+            await raw.write(TEXT, b"x")
+        assert (await raw.read_close()).code == 1008
+        assert "faster than the limit" in await how_it_ended(socket)

@@ -6,7 +6,7 @@ import http
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.utils import formatdate
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
@@ -94,15 +94,17 @@ async def _flush(stream: trio.abc.Stream, protocol: Protocol) -> None:
         raise HandshakeFailed("the peer left during the opening handshake") from error
 
 
-async def _feed(stream: trio.abc.Stream, protocol: Protocol) -> None:
+async def _feed(stream: trio.abc.Stream, protocol: Protocol, max_bytes: int = 65536) -> int:
+    """Let ``protocol`` have what comes next; return how many bytes that was."""
     try:
-        data = await stream.receive_some(65536)
+        data = await stream.receive_some(max_bytes)
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
         raise HandshakeFailed("the peer left during the opening handshake") from error
     if data:
         protocol.receive_data(bytes(data))
     else:
         protocol.receive_eof()
+    return len(data)
 
 
 async def accept_websocket(
@@ -115,7 +117,8 @@ async def accept_websocket(
 ) -> tuple[Driver, UpgradeRequest]:
     """Answer a client's opening handshake on ``stream``.
 
-    ``refuse`` may look at the request and return a Refusal.  ``plain`` may answer a GET that asks for no
+    ``refuse`` is asked last, when nothing else is wrong, and may return a Refusal; when it returns None, the
+    client is being accepted in the same step.  ``plain`` may answer a GET that asks for no
     WebSocket; what it does not answer is told to upgrade (426).  No extension is accepted: speech compresses
     by 3 % at most.  The stream is left open either way.  Raises HandshakeFailed when it led to nothing (the
     client was told, if it still listened), and also after ``limits.handshake_s``; AnsweredPlainly when
@@ -123,42 +126,60 @@ async def accept_websocket(
     """
     protocol = ServerProtocol(max_size=limits.max_message_bytes, logger=_log)
     with trio.move_on_after(limits.handshake_s):
-        request: Request | None = None
-        while request is None:
-            await _feed(stream, protocol)
-            if protocol.events:
-                # Frames may have come with the request: they stay where the driver finds them.
-                first = protocol.events.pop(0)
-                assert isinstance(first, Request)
-                request = first
-            elif protocol.handshake_exc is not None:
-                await _flush(stream, protocol)
-                raise HandshakeFailed(str(protocol.handshake_exc))
+        request = await _read_request(stream, protocol, limits)
         response = protocol.accept(request)
+        refusal: Refusal | None = None
         try:
             asked = UpgradeRequest.from_target(request.path, request.headers.raw_items(), remote)
-        except ValueError as error:
-            refusal: Refusal | None = Refusal(400, f"The address cannot be read: {error}.\n")
+        except ValueError:
+            refusal = Refusal(400, "The address cannot be read.\n")
         else:
-            answer = plain(asked) if plain is not None and response.status_code == 426 else None
-            if answer is not None:
-                protocol.send_response(_plain_response(answer))
-                await _flush(stream, protocol)
-                raise AnsweredPlainly("a plain request was answered", status=answer.status)
-            refusal = refuse(asked) if refuse is not None else None
-        if response.status_code == 426:
-            refusal = Refusal(426, NOT_A_WEBSOCKET, {"Upgrade": "websocket"})
-        elif response.status_code == 101 and refusal is None:
-            protocol.send_response(response)
-            await _flush(stream, protocol)
-            return Driver(protocol, limits), asked
-        if refusal is not None and response.status_code in (101, 426):
-            response = protocol.reject(refusal.status, refusal.text)
-            response.headers.update(refusal.headers)
-        protocol.send_response(response)
-        await _flush(stream, protocol)
-        raise HandshakeFailed(bytes(response.body).decode().strip(), status=response.status_code)
+            if response.status_code == 426:
+                answer = plain(asked) if plain is not None else None
+                if answer is not None:
+                    protocol.send_response(_plain_response(answer))
+                    await _flush(stream, protocol)
+                    raise AnsweredPlainly("a plain request was answered", status=answer.status)
+                refusal = Refusal(426, NOT_A_WEBSOCKET, {"Upgrade": "websocket"})
+            elif response.status_code == 101:
+                # Asked last: what is reserved for a client is not lost to a bad request.
+                refusal = refuse(asked) if refuse is not None else None
+                if refusal is None:
+                    protocol.send_response(response)
+                    await _flush(stream, protocol)
+                    return Driver(protocol, limits), asked
+        await _reject(stream, protocol, response, refusal)
     raise HandshakeFailed(f"the opening handshake took longer than {limits.handshake_s:g} s")
+
+
+async def _read_request(stream: trio.abc.Stream, protocol: ServerProtocol, limits: SocketLimits) -> Request:
+    received = 0
+    while True:
+        received += await _feed(stream, protocol, limits.max_handshake_bytes)
+        if received > limits.max_handshake_bytes:
+            why = f"The request is longer than {limits.max_handshake_bytes} bytes.\n"
+            await _reject(stream, protocol, protocol.reject(431, why), None)
+        if protocol.events:
+            # Frames may have come with the request: they stay where the driver finds them.
+            request = protocol.events.pop(0)
+            assert isinstance(request, Request)
+            return request
+        if protocol.handshake_exc is not None:
+            await _flush(stream, protocol)
+            raise HandshakeFailed(str(protocol.handshake_exc))
+
+
+async def _reject(
+    stream: trio.abc.Stream, protocol: ServerProtocol, response: Response, refusal: Refusal | None
+) -> NoReturn:
+    if refusal is not None:
+        response = protocol.reject(refusal.status, refusal.text)
+        response.headers.update(refusal.headers)
+    # What a client sent may be quoted: no browser shall take it for anything but text.
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    protocol.send_response(response)
+    await _flush(stream, protocol)
+    raise HandshakeFailed(bytes(response.body).decode().strip(), status=response.status_code)
 
 
 def _plain_response(answer: PlainAnswer) -> Response:

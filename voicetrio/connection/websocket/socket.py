@@ -73,6 +73,14 @@ class SocketLimits:
     """A message in more pieces ends the connection with code 1009."""
     max_inbox_bytes: int = attrs.field(default=1 << 20, validator=_positive)
     """Messages that wait to be received; a peer that sends more ends the connection with code 1008."""
+    max_bytes_per_s: float = attrs.field(default=math.inf, validator=_positive)
+    """Bytes that the peer may send a second, of any kind; more ends the connection with code 1008."""
+    burst_bytes: int = attrs.field(default=1 << 20, validator=_positive)
+    """So many it may send at once, as after a moment without network."""
+    max_messages_per_s: float = attrs.field(default=math.inf, validator=_positive)
+    """Messages that the peer may send a second; more ends the connection with code 1008."""
+    burst_messages: int = attrs.field(default=2000, validator=_positive)
+    """So many it may send at once."""
     keepalive_s: float = attrs.field(default=20.0, validator=_positive)
     """From one ping to the next; ``math.inf`` for none."""
     keepalive_timeout_s: float = attrs.field(default=10.0, validator=_positive)
@@ -81,6 +89,8 @@ class SocketLimits:
     """Writing a close frame and waiting for its answer take at most this; then the socket is dropped."""
     handshake_s: float = attrs.field(default=10.0, validator=_positive)
     """The opening handshake takes at most this, from the first byte to the last."""
+    max_handshake_bytes: int = attrs.field(default=16384, validator=_positive)
+    """An opening request that is longer, headers included, is refused with HTTP 431."""
 
     @property
     def stall_s(self) -> float:

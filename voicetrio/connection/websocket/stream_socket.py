@@ -21,6 +21,7 @@ import trio
 
 from voicetrio.connection.websocket.driver import Driver
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits, SocketStatistics
+from voicetrio.machines.rate_limit import TokenBucket
 
 __all__ = ["StreamSocket", "open_stream_socket"]
 
@@ -43,6 +44,9 @@ class StreamSocket:
         self._driver = driver
         self._limits = limits
         self._remote = remote
+        now = trio.current_time()
+        self._byte_rate = TokenBucket(limits.max_bytes_per_s, limits.burst_bytes, now=now)
+        self._message_rate = TokenBucket(limits.max_messages_per_s, limits.burst_messages, now=now)
         self._turn = trio.Lock()
         self._inbox: deque[Message] = deque()
         self._inbox_bytes = 0
@@ -110,6 +114,8 @@ class StreamSocket:
             self._take(self._driver.take_messages())
             while True:
                 data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
+                if not self._byte_rate.take(len(data), trio.current_time()):
+                    self._driver.fail(1008, "data comes faster than the limit")
                 self._take(self._driver.receive(data))
                 if not data or self._driver.may_drop:
                     break
@@ -127,6 +133,8 @@ class StreamSocket:
             if not self._is_closing:
                 self._inbox_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
                 self._inbox.append(message)
+        if messages and not self._message_rate.take(len(messages), trio.current_time()):
+            self._driver.fail(1008, "messages come faster than the limit")
         if self._inbox_bytes > self._limits.max_inbox_bytes:
             self._driver.fail(1008, "messages come faster than they are taken")
         if self._ping_sent_at is not None and self._driver.pong_count >= self._ping_number:
