@@ -21,6 +21,7 @@ from voicetrio.frames import AudioFrame
 from voicetrio.runtime.behaviour import AnyBehaviour, SessionContext
 from voicetrio.runtime.pipeline import Pipeline
 from voicetrio.runtime.speech import Speech
+from voicetrio.runtime.transport import SendAudio
 from voicetrio.services.llm import Message, ToolCall
 from voicetrio.testing.faults.services import FaultyLLM, FaultySTT, FaultyTTS, ServiceFault
 from voicetrio.testing.graphs import Graph, build, draw_graph
@@ -41,6 +42,8 @@ class SpokenReply:
     level: int
     heard_before_flush: int | None = None
     """How many operations had reached the peer when it was flushed; None if it never was."""
+    in_hand: int = 0
+    """Samples that were being written when it was flushed: they cannot be taken back."""
 
 
 @attrs.define(eq=False)
@@ -114,6 +117,8 @@ class Talk:
             await on.asked_to_flush.park()
             if account.replies and not account.replies[-1].speech.flushed:
                 reply = account.replies[-1]
+                in_hand = on.session._outbox._in_hand
+                reply.in_hand = in_hand.frame.sample_count if isinstance(in_hand, SendAudio) else 0
                 reply.speech.flush()
                 if reply.speech.flushed:
                     reply.heard_before_flush = len(on.far_end.heard)

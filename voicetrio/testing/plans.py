@@ -223,6 +223,8 @@ def _about_samples(outcome: Outcome) -> Iterator[str]:
     complete = outcome.result.reason in ("ended", "completed", "source_ended")
     fade = round(outcome.session.playout._settings.speech.fade_s * RATE)
     levels: list[int] = []
+    # The fade that ends a flushed reply is mixed into the first samples of the next one.
+    mixed = fade * sum(reply.speech.flushed for reply in outcome.account.replies)
     for reply in outcome.account.replies:
         name = reply.speech.name
         written = int(np.count_nonzero(heard == reply.level))
@@ -230,11 +232,11 @@ def _about_samples(outcome: Outcome) -> Iterator[str]:
         levels.append(reply.level)
         if reply.heard_before_flush is not None:
             stale = _stale(outcome, reply.heard_before_flush, reply.level)
-            if stale > fade:
+            if stale > fade + reply.in_hand:
                 yield f"I6: {stale} samples of {name} reached the peer after its flush"
-        elif written > generated:
+        elif written > generated + mixed:
             yield f"I3: {written} samples of {name} were written, of {generated}"
-        elif complete and written + cut.get(name, 0) != generated:
+        elif complete and abs(written + cut.get(name, 0) - generated) > mixed:
             yield f"I3: of {generated} samples of {name} {written} were written and {cut.get(name, 0)} cut"
     if not any(reply.speech.flushed for reply in outcome.account.replies):
         order = heard[np.isin(heard, levels)]

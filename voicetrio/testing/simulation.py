@@ -155,13 +155,16 @@ class _Recorder(trio.abc.Instrument):
         self._sim = sim
         self._schedule = sim._schedule
         self._numbers: dict[trio.lowlevel.Task, int] = {}
+        self._spawned = 0
         self._at_steps = dict(at_steps)
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        self._numbers[task] = len(self._numbers)
+        self._numbers[task] = self._spawned
+        self._spawned += 1
         self._note(task, "spawned")
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
+        del self._numbers[task]  # a task that is over keeps what its context holds
         self._note(task, "exited")
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:

@@ -1,0 +1,44 @@
+"""I8: the same seed gives the same trace, event by event, in every process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+
+from voicetrio.testing.plans import draw_plan, run_plan
+
+SEEDS = 200
+
+
+def digest_of(seeds: range) -> str:
+    """Return one hash of the traces of all ``seeds``."""
+    sha = hashlib.sha256()
+    for seed in seeds:
+        sha.update(run_plan(draw_plan(random.Random(seed)), seed).digest().encode())
+    return sha.hexdigest()
+
+
+def test_the_same_seeds_give_the_same_traces_in_three_processes() -> None:
+    code = f"from tests.properties.test_determinism import *; print(digest_of(range({SEEDS})))"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.getcwd()},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for hash_seed in (1, 2)
+    ]
+    here = digest_of(range(SEEDS))
+    assert [process.communicate()[0].strip() for process in processes] == [here, here]
+
+
+def test_the_same_seed_gives_the_same_trace_event_by_event() -> None:
+    for seed in range(50):
+        plan = draw_plan(random.Random(seed))
+        first, again = run_plan(plan, seed), run_plan(plan, seed)
+        assert first.entries == again.entries
+        assert first.digest() == again.digest()
