@@ -17,6 +17,7 @@ from voicetrio.events import Failure
 from voicetrio.frames import AudioFrame
 from voicetrio.runtime.behaviour import SessionContext
 from voicetrio.runtime.emit import emit
+from voicetrio.runtime.reporting import Reporter
 from voicetrio.testing import _scheduler
 from voicetrio.testing.leaks import LeakError
 from voicetrio.testing.simulation import Simulation, SimulationFailed, SimulationStuck, simulate
@@ -185,8 +186,9 @@ def test_a_task_that_is_left_behind_fails_the_simulation() -> None:
     assert simulate(scenario, 0, leaks=False).duration_s < 10
 
 
-def test_a_failure_that_is_told_twice_is_found() -> None:
+def test_a_failure_that_is_told_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     error = ValueError("twice")
+    monkeypatch.setattr(Reporter, "screen", lambda _self, event: event)
 
     async def behaviour(context: SessionContext) -> None:
         for _ in range(2):

@@ -28,8 +28,8 @@ class InvariantBroken(AssertionError):
 class SessionWatch:
     """Watches one session from its opening until its block is left.
 
-    * A session that was cancelled, or whose grace is over, has left its block by ``close_by``; one that has
-      not says who keeps it.
+    * A session that was cancelled, or whose grace is over, is over by ``close_by``; one that is not says who
+      keeps it.
     * From the return of ``cancel`` on nothing is written, and the playout makes no tick.
     * Audio is written in the order of its positions, without a gap and without a repetition.
     * No more audio waits for the network than the session's bound.
@@ -44,8 +44,10 @@ class SessionWatch:
         """What was found so far."""
         self.cancelled_at: float | None = None
         """When it was cancelled, or failed, or its peer was gone; in virtual seconds."""
+        self.over_at: float | None = None
+        """When it was over: its result is complete from then on."""
         self.left_at: float | None = None
-        """When its block was left."""
+        """When its block was left; the application's body may have gone on after the session."""
         self._failures: Counter[int] = Counter()
         self._errors: list[BaseException] = []  # kept, so that their ids stay theirs
         self._stuck = False
@@ -55,6 +57,8 @@ class SessionWatch:
         session._outbox.on_written = self._written
         session.playout._taps.append(self._ticked)
         session.hub._callbacks.append(self._told)
+        self._close_hub = session.hub.close
+        session.hub.close = self._session_over  # type: ignore[method-assign]
 
     def check(self) -> None:
         """Raise InvariantBroken if anything was found."""
@@ -66,11 +70,8 @@ class SessionWatch:
         session = self.session
         self.left_at = trio.current_time()
         self._over = True
-        close_by = session._deadlines.close_by + LAST_STEPS_S + ROUNDING_S
-        if self.left_at > close_by and not self._stuck:
-            self._find(
-                "I1", f"its block was left {self.left_at - close_by:.3f} s after close_by, unexplained"
-            )
+        if self.over_at is None:
+            self._find("I1", "its block was left before it was over")
         statistics = session.statistics()
         if statistics.inlet.state == "open":
             self._find("I2", "the link from the peer is still open after the block")
@@ -79,6 +80,13 @@ class SessionWatch:
         frame_s = session.playout._frame_s
         if statistics.outbox.peak_s > session._settings.outbox_s + frame_s + ROUNDING_S:
             self._find("I4", f"{statistics.outbox.peak_s:.3f} s of audio waited for the network")
+
+    def _session_over(self) -> None:
+        self._close_hub()
+        self.over_at = trio.current_time()
+        late_s = self.over_at - self.session._deadlines.close_by - LAST_STEPS_S
+        if late_s > ROUNDING_S and not self._stuck:
+            self._find("I1", f"it was over {late_s:.3f} s after close_by, and did not say who kept it")
 
     def _find(self, invariant: str, what: str) -> None:
         self.problems.append(f"{invariant}: {self.session.name}: {what}")
