@@ -423,3 +423,115 @@ async def test_the_drain_ends_when_all_was_heard_and_a_cut_counts_what_was_not(
         await trio.sleep(1)
         lost = r.playout.cut()
         assert lost == {"b": 3 * RATE - other.statistics().accepted}
+
+
+RESUMABLE = Traits(output_rate=RATE, confirms=True, rewind_s=5)
+
+
+async def test_a_held_playout_stands_still_and_goes_on_from_what_was_heard(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with rig(RESUMABLE) as r:
+        speech = r.playout.open_speech("story")
+        spoken = ramp(4.0)
+        speech.release()
+        await speech.send(spoken)
+        speech.finish()
+        await trio.sleep(1.0)
+        assert r.playout.confirm(0, 12000)
+        r.reading = trio.Event()  # the network is gone: what is written from now on is lost
+        await trio.sleep(0.2)
+        r.playout.hold()
+        r.outbox.begin_again()
+        lost_at, before = r.playout.position, len(r.operations)
+        r.reading.set()
+        await trio.sleep(30)
+        assert len(r.operations) <= before + 1  # the write that was under way
+        assert r.playout.position == lost_at
+        epoch, position = r.playout.release((0, 14400))
+        assert (epoch, position) == (1, lost_at)
+        del r.operations[:]
+        await trio.sleep(10)
+        assert r.frames[0][1].position == lost_at
+        again = r.played
+        rest = spoken.samples[14400:]
+        fade = round(0.02 * RATE)
+        assert np.array_equal(again[fade : rest.size], rest[fade:])
+        assert not again[rest.size :].any()
+
+
+async def test_without_a_report_the_last_confirmation_counts_when_the_playout_goes_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with rig(RESUMABLE) as r:
+        speech = r.playout.open_speech("story")
+        speech.release()
+        await speech.send(ramp(2.0))
+        await trio.sleep(1.0)
+        r.playout.confirm(0, 20000)
+        r.playout.hold()
+        await trio.sleep(5)
+        assert r.playout.heard() == (20000, "exact")
+        r.playout.release()
+        del r.operations[:]
+        await trio.sleep(1)
+        fade = round(0.02 * RATE)
+        assert r.played[fade] == (20000 + fade) % 20000 + 1
+
+
+async def test_a_report_that_cannot_be_true_is_not_believed(autojump_clock: trio.testing.MockClock) -> None:
+    async with rig(RESUMABLE) as r:
+        speech = r.playout.open_speech("story")
+        speech.release()
+        await speech.send(ramp(2.0))
+        await trio.sleep(1.0)
+        r.playout.confirm(0, 20000)
+        for reported in ((3, 22000), (0, 10**9)):
+            r.playout.hold()
+            r.playout.release(reported)
+            assert speech.heard().samples == 20000
+            r.playout.confirm(r.playout.statistics().clears, r.playout.position)
+
+
+async def test_whoever_waits_for_a_reply_waits_until_what_was_lost_is_heard_too(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with rig(RESUMABLE) as r:
+        speech = r.playout.open_speech("story")
+        speech.release()
+        await speech.send(ramp(2.0))
+        speech.finish()
+        start = trio.current_time()
+        played_at: list[float] = []
+
+        async def wait() -> None:
+            await speech.wait_played()
+            played_at.append(trio.current_time() - start)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.sleep(1.99)  # all of it is written
+            r.playout.confirm(0, 24000)
+            r.playout.hold()
+            await trio.sleep(10)
+            assert not played_at
+            r.playout.release((0, 24000))
+        assert played_at[0] == pytest.approx(13.0, abs=0.7)  # 12 s, and the second half again
+
+
+async def test_a_reply_that_is_flushed_while_held_is_not_heard_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with rig(RESUMABLE) as r:
+        speech = r.playout.open_speech("story")
+        speech.release()
+        await speech.send(ramp(2.0))
+        await trio.sleep(1.0)
+        r.playout.hold()
+        speech.flush()
+        await trio.sleep(1)
+        del r.operations[:]
+        r.playout.release()
+        await trio.sleep(3)
+        assert not r.frames
+        assert not r.clears

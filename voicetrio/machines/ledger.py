@@ -33,6 +33,8 @@ class PlayoutLedger:
         self._confirms = confirms
         self._floor = 0
         self._confirmed: tuple[int, float] | None = None
+        self._held: tuple[int, Literal["exact", "estimated"]] | None = None
+        self._held_epoch = self._held_floor = 0
         self.epoch = 0
         """Counts the clears."""
         self.written = 0
@@ -44,7 +46,7 @@ class PlayoutLedger:
 
     def confirm(self, epoch: int, position: int, now: float) -> bool:
         """The peer says that it has played up to ``position``; return False if that cannot count."""
-        if epoch != self.epoch or position > self.written or position < self._floor:
+        if epoch != self.epoch or not self._floor <= position <= self.written or self._held is not None:
             return False
         self._confirmed = (position, now)
         return True
@@ -59,8 +61,32 @@ class PlayoutLedger:
         self._confirmed = None
         return self.epoch
 
+    def hold(self, now: float) -> None:
+        """The peer hears nothing from ``now`` on: what it had is kept until ``release``."""
+        if self._held is None:
+            self._held = self.heard(now)
+            self._held_epoch, self._held_floor = self.epoch, self._floor
+
+    def release(self, position: int, reported: tuple[int, int] | None = None) -> int:
+        """The peer is back; what comes next stands at ``position``, in a new epoch.
+
+        Args:
+            position: just past everything that was written, or later.
+            reported: epoch and position that the peer says it has played, if it does.
+
+        Returns the position up to which it has heard: what lies after it was lost on the way.
+        """
+        heard = self.written if self._held is None else self._held[0]
+        if reported is not None and reported[0] == self._held_epoch and reported[1] <= self.written:
+            heard = max(self._held_floor, reported[1])
+        self._held = None
+        self.cleared(position)
+        return heard
+
     def heard(self, now: float) -> tuple[int, Literal["exact", "estimated"]]:
         """Return the position that the ear has reached at ``now``, and how well that is known."""
+        if self._held is not None:
+            return self._held
         if self._confirms and self._confirmed is not None:
             position, then = self._confirmed
             carried = position + int(min(max(now - then, 0.0), CONFIRMATION_HOLDS_S) * self._rate)
@@ -126,7 +152,7 @@ class ReplyLedger:
             self._spans.append(_Span(playout, reply, length))
 
     def begin_words(self, end: int) -> list[SpokenWord]:
-        """Return the words that begin before reply sample ``end`` and were not returned since the last cut."""
+        """Return the words that begin before reply sample ``end`` and were not returned since a cut."""
         begun = self._begun
         while self._begun < len(self._words) and self._words[self._begun].start < end:
             self._begun += 1

@@ -48,11 +48,15 @@ class SessionInbound:
         hub: EventHub,
         playout: Playout,
         on_source_ended: Callable[[], None],
+        on_end: Callable[[str, float | None], None],
+        begin_again: Callable[[], None],
     ) -> None:
         self._gate = gate
         self._hub = hub
         self._playout = playout
         self._on_source_ended = on_source_ended
+        self._on_end = on_end
+        self._begin_again = begin_again
         self._shut = False
         self._frames = 0
         self._seconds = 0.0
@@ -116,6 +120,20 @@ class SessionInbound:
     def source_ended(self) -> None:
         """The peer will send no more audio; see Inbound."""
         self._on_source_ended()
+
+    def end(self, reason: str, grace: float | None = None) -> None:
+        """Ask the session to end; see Inbound."""
+        self._on_end(reason, grace)
+
+    def lost(self) -> None:
+        """Let the playout stand still; see Inbound."""
+        self._playout.hold()
+        self._begin_again()
+
+    def back(self, reported: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Play what the peer has not heard; see Inbound."""
+        self._begin_again()
+        return self._playout.release(reported)
 
     def statistics(self) -> InboundStatistics:
         """Return the counts so far."""

@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from voicetrio.frames import AudioFrame
-from voicetrio.runtime.transport import Operation, SendAudio
+from voicetrio.runtime.transport import Clear, Mark, Operation, SendAudio
 
 __all__ = ["Gate", "Outbox", "OutboxStatistics", "dialling_allowed", "using_gate"]
 
@@ -144,6 +144,18 @@ class Outbox:
         self._queued_s = 0.0
         self._full_since = None
         return first
+
+    def begin_again(self) -> None:
+        """The peer was lost and may come back: forget what only the lost connection would have needed.
+
+        That is the operation in hand (nobody knows whether it arrived), and every clear and mark.
+        """
+        self._in_hand = None
+        self._in_hand_since = self._full_since = None
+        for lane in (self._urgent, self._ordered):
+            kept = [operation for operation in lane if not isinstance(operation, Clear | Mark)]
+            lane.clear()
+            lane.extend(kept)
 
     def discard(self) -> None:
         """Drop everything (the session was cancelled)."""

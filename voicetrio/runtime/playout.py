@@ -29,6 +29,8 @@ from voicetrio.runtime.transport import Clear, Operation, SendAudio, Traits
 
 __all__ = ["Playout", "PlayoutSettings", "PlayoutStatistics"]
 
+HELD_POLL_S = 0.5
+"""How often somebody who waits for the ear looks again while the clock stands still."""
 CONFIRMATION_OVERDUE_S = 1.0
 """How long after its time a position that the peer does not confirm is taken for heard."""
 
@@ -80,7 +82,7 @@ class Playout:
         self._frame_s = self._frame / self.rate
         self.lead_s = max(traits.lead_s, self._frame_s)
         """How far ahead of the ear it writes, in seconds."""
-        self.keep_s = self.lead_s + traits.latency_s + 1.0
+        self.keep_s = self.lead_s + traits.latency_s + 1.0 + traits.rewind_s
         """How much of a reply's past is kept, in seconds."""
         self._pacer = Pacer(self.rate, self._frame, lead_s=self.lead_s, latency_s=traits.latency_s)
         self._ledger = PlayoutLedger(self._pacer, self.rate, confirms=traits.confirms)
@@ -90,6 +92,7 @@ class Playout:
         self._tail: Samples | None = None
         self._taps: list[Callable[[AudioFrame], object]] = []
         self._running = False
+        self._held = False
         self._wake: trio.Event | None = None
         self._became_idle = trio.Event()
         self._ticks = 0
@@ -150,10 +153,46 @@ class Playout:
         now = trio.current_time()
         if self._ledger.heard(now)[0] >= position:
             return 0.0
+        if self._held:
+            return HELD_POLL_S
         left_s = self._pacer.heard_at(position) - now
         if left_s < -CONFIRMATION_OVERDUE_S and self._ledger.written >= position:
             return 0.0
         return max(left_s, self._frame_s)
+
+    def hold(self) -> None:
+        """Let the clock stand still: the peer hears nothing for now.  Idempotent.
+
+        What was not written is taken back, and what the ear had by now stays what was heard.
+        """
+        if not self._held:
+            self._held = True
+            self._ledger.hold(trio.current_time())
+            self._take_back()
+            self._tail = None
+
+    def release(self, reported: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Go on from what was heard: replies play again what was lost on the way, the bed goes on.
+
+        ``reported`` is the epoch and the position up to which the peer says it has played.  Returns the new
+        epoch and the position of the next sample.
+        """
+        self.hold()
+        heard = self._ledger.release(self.position, reported)
+        self._tail = None
+        self._rewind_all(heard)
+        for speech in self._queue:
+            if speech.audible and not speech.paused:
+                speech._fade_in()
+        self._held = False
+        self._pacer.refill(trio.current_time())
+        self._poke()
+        return self._ledger.epoch, self.position
+
+    @property
+    def is_held(self) -> bool:
+        """True while the clock stands still."""
+        return self._held
 
     @property
     def is_active(self) -> bool:
@@ -189,7 +228,7 @@ class Playout:
             # What was started before this task may sound already.
             self._begin(trio.current_time())
             while True:
-                if not self.is_active:
+                if self._held or not self.is_active:
                     self._became_idle.set()
                     self._wake = trio.Event()
                     await self._wake.wait()
@@ -251,7 +290,7 @@ class Playout:
 
     def _catch_up(self, now: float) -> None:
         """Make the frames that are due.  Synchronous, so that a flush can call it, too."""
-        if not self._running or not self._gate.is_open:
+        if not self._running or not self._gate.is_open or self._held:
             return
         slip_s = self._pacer.settle(now)
         if slip_s:
@@ -308,7 +347,7 @@ class Playout:
 
     def _poke(self) -> None:
         """Something may sound now: end the sleep of an idle playout."""
-        if self._wake is not None and self.is_active:
+        if self._wake is not None and self.is_active and not self._held:
             wake, self._wake = self._wake, None
             wake.set()
 
@@ -331,6 +370,8 @@ class Playout:
         self._take_back()
         self._forget(speech)
         now = trio.current_time()
+        if self._held:
+            return
         heard = self._ledger.heard(now)[0]
         was_sounding = not speech.paused and self._gate.is_open
         if speech.last_playout - heard > self._fade and self._traits.can_clear and self._gate.is_open:
@@ -363,10 +404,14 @@ class Playout:
         if first is None:
             return
         self._pacer.rewind(first)
+        self._rewind_all(first)
+
+    def _rewind_all(self, position: int) -> None:
+        """Nothing from ``position`` on was heard, or will be; whoever it belongs to plays it again."""
         for speech in self._queue:
-            speech._rewind(first)
+            speech._rewind(position)
         for speech in reversed(tuple(self._recent)):
-            if speech._rewind(first):
+            if speech._rewind(position):
                 self._recent.remove(speech)
                 self._queue.appendleft(speech)
 

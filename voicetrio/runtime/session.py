@@ -80,7 +80,15 @@ class Session:
         self._outbox = Outbox(self._gate, max_s=settings.outbox_s)
         self.playout = Playout(peer.traits, self._outbox, self._gate, playout_settings)
         """The way to the peer's ear."""
-        self._inbound = SessionInbound(peer.traits, self._gate, self.hub, self.playout, self._source_ended)
+        self._inbound = SessionInbound(
+            peer.traits,
+            self._gate,
+            self.hub,
+            self.playout,
+            on_source_ended=self._source_ended,
+            on_end=lambda reason, grace: self.end(grace, reason=reason),
+            begin_again=self._outbox.begin_again,
+        )
         self._context = SessionContext(
             name=name,
             traits=peer.traits,
@@ -290,7 +298,11 @@ class Session:
             since = self._outbox.stuck_since
             now = trio.current_time()
             if since is not None and now - since >= self._settings.stall_s:
-                self._peer_gone(PeerGone(f"the peer took nothing for {self._settings.stall_s:g} s"))
+                why = f"the peer took nothing for {self._settings.stall_s:g} s"
+                take_for_lost = getattr(self.peer, "take_for_lost", None)
+                if take_for_lost is None or not take_for_lost(why):
+                    self._peer_gone(PeerGone(why))
+                since = None
             await trio.sleep_until((now if since is None else since) + self._settings.stall_s)
 
     async def _watch_close(self) -> None:
@@ -416,6 +428,12 @@ class Session:
         )
         self.hub.close()
         self._ended.set()
+        tell_over = getattr(self.peer, "session_over", None)
+        if tell_over is not None:
+            try:
+                tell_over(self)
+            except Exception:
+                _log.exception("%s: its peer failed to take note of the end", self.name)
 
     # --- small things ---
 
@@ -426,6 +444,9 @@ class Session:
         """Let the peer see the events that its wire has words for; remember what was told as a failure."""
         if isinstance(event, Failure):
             self._told.append(event.error)
+        observe = getattr(self.peer, "observe", None)
+        if observe is not None:
+            observe(event)
         encode = getattr(self.peer, "operation_for", None)
         operation = encode(event) if encode is not None else None
         if operation is not None:

@@ -160,8 +160,7 @@ class Speech:
         if not self.paused or self.flushed:
             return
         self.paused = False
-        self._ramp.set(0.0, 0.0)
-        self._ramp.set(db_to_gain(self._settings.duck_db) if self.ducked else 1.0, self._settings.fade_s)
+        self._fade_in()
         self._playout._poke()
 
     def flush(self) -> None:
@@ -212,9 +211,10 @@ class Speech:
     async def wait_played(self) -> None:
         """Wait until all of it was heard, or it was flushed."""
         await trio.lowlevel.checkpoint()
-        while self.state != "over" and not self.flushed:
-            await self._changed.wait()
         while not self.flushed:
+            if self.state != "over":  # also again, when some of it was lost on the way to the peer
+                await self._changed.wait()
+                continue
             wait_s = self._playout.seconds_until_heard(self._ledger.last_playout)
             if wait_s <= 0:
                 return
@@ -277,6 +277,10 @@ class Speech:
             self.state = "released"
             self._changed = trio.Event()
         return True
+
+    def _fade_in(self) -> None:
+        self._ramp.set(0.0, 0.0)
+        self._ramp.set(db_to_gain(self._settings.duck_db) if self.ducked else 1.0, self._settings.fade_s)
 
     @property
     def _is_ready(self) -> bool:

@@ -20,6 +20,7 @@ __all__ = [
     "Inbound",
     "Mark",
     "Operation",
+    "Observant",
     "OutboxReader",
     "SendAudio",
     "SendDtmf",
@@ -49,6 +50,8 @@ class Traits:
     """Estimate of the way to the peer's ear beyond the lead, in seconds."""
     echo: Literal["none", "peer_cancels", "open"] = "peer_cancels"
     """Whether the agent's voice can come back in the peer's microphone."""
+    rewind_s: float = 0.0
+    """How far back it may ask to hear again, in seconds: for a peer that can be lost and come back."""
     live: bool = True
     """Audio comes at the pace of a clock; a file that is read as fast as possible is not live."""
 
@@ -151,6 +154,22 @@ class Inbound(Protocol):
         """The peer will send no more audio; the session begins to end."""
         ...
 
+    def end(self, reason: str, grace: float | None = None) -> None:
+        """Ask the session to end, as its owner would with ``session.end``."""
+        ...
+
+    def lost(self) -> None:
+        """The peer cannot be reached for now: the playout's clock stands still until it is ``back``."""
+        ...
+
+    def back(self, reported: tuple[int, int] | None = None) -> tuple[int, int]:
+        """The peer is there again: what it has not heard is played again.
+
+        ``reported`` is the epoch and the position up to which it says it has played.  Returns the new epoch,
+        and the position of the next sample that it will be sent.
+        """
+        ...
+
 
 class Transport(Protocol):
     """A way to one peer, used by one session, once."""
@@ -171,4 +190,23 @@ class Transport(Protocol):
         Raises PeerGone when the peer leaves first.  When cancelled, it says goodbye without
         awaiting the answer, in ``cleanup()``'s scope, and lets go of what it opened.
         """
+        ...
+
+
+class Observant(Protocol):
+    """What a transport may have beside, to know about its session; each method is optional.
+
+    They are called synchronously by the session, so they must be quick; what they raise is counted only.
+    """
+
+    def observe(self, event: Event) -> None:
+        """The session told ``event``."""
+        ...
+
+    def session_over(self, session: Any) -> None:
+        """The session is over; ``session.result`` and ``session.statistics()`` are complete."""
+        ...
+
+    def take_for_lost(self, why: str) -> bool:
+        """The peer takes nothing any more: return True to have it lost, and not gone."""
         ...

@@ -188,3 +188,12 @@ class _MuteInbound:
     def source_ended(self) -> None:
         if not self._is_mute:
             self._inbound.source_ended()
+
+    def end(self, reason: str, grace: float | None = None) -> None:
+        self._inbound.end(reason, grace)
+
+    def lost(self) -> None:
+        self._inbound.lost()
+
+    def back(self, reported: tuple[int, int] | None = None) -> tuple[int, int]:
+        return self._inbound.back(reported)
