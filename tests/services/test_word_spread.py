@@ -63,3 +63,34 @@ def test_a_clause_corrects_the_estimate_of_the_next_one() -> None:
         given = spread.feed(np.ones(RATE, np.int16)) + spread.finish()
     first, second = [item for item in given if isinstance(item, WordFrame)]
     assert (first.start, first.end, second.end) == (RATE, RATE * 3 // 2, 2 * RATE)
+
+
+@given(CLAUSES, st.integers(1, 7))
+def test_text_that_comes_in_pieces_gives_the_same_words(
+    clauses: list[tuple[str, list[int]]], piece: int
+) -> None:
+    spread = WordSpread(RATE)
+    found: list[str] = []
+    for text, sizes in clauses:
+        spread.begin("")
+        for at in range(0, len(text), piece):
+            spread.extend(text[at : at + piece])
+        for size in sizes:
+            found += [
+                item.text for item in spread.feed(np.ones(size, np.int16)) if isinstance(item, WordFrame)
+            ]
+        found += [item.text for item in spread.finish() if isinstance(item, WordFrame)]
+    assert found == " ".join(text for text, _ in clauses).split()
+
+
+def test_audio_waits_for_late_words_only_so_long() -> None:
+    spread = WordSpread(RATE, patience_s=0.5)
+    spread.begin("")
+    given = spread.feed(np.ones(2 * RATE, np.int16))
+    assert [item.end for item in given if isinstance(item, AudioFrame)] == [round(1.5 * RATE)]
+    spread.extend("late")
+    [word, audio] = spread.finish()
+    assert isinstance(word, WordFrame)
+    assert (word.text, word.start, word.end) == ("late", round(1.5 * RATE), 2 * RATE)
+    assert isinstance(audio, AudioFrame)
+    assert audio.end == 2 * RATE

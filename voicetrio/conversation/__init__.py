@@ -11,6 +11,7 @@ from voicetrio.conversation.interfaces import AgentLike, Replier, ReplyRound, Re
 from voicetrio.conversation.listening import Listening
 from voicetrio.conversation.replies import ReplyHandle
 from voicetrio.conversation.settings import ConversationSettings
+from voicetrio.conversation.speech_agent import SpeechAgent
 from voicetrio.conversation.tools import Tool, ToolCalling, ToolError, tool
 from voicetrio.machines.barge_in import BargeInSettings
 from voicetrio.machines.clauses import ClauseSettings
@@ -35,6 +36,7 @@ __all__ = [
     "ReplyHandle",
     "ReplyRound",
     "ReplyWork",
+    "SpeechAgent",
     "Tool",
     "ToolCalling",
     "ToolError",

@@ -8,7 +8,7 @@ both.  The conversation joins them; neither knows the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import trio
@@ -50,6 +50,14 @@ class ReplyRound(Protocol):
 
     async def send(self, frame: AudioFrame | WordFrame) -> None:
         """Give audio or words; waits for room, raises ReplyFlushed after an interruption."""
+        ...
+
+    def when_settled(self, tell: Callable[[str, float], None]) -> None:
+        """Call ``tell``, once, when it is known what was heard: the text, and seconds of its audio.
+
+        The seconds are infinite when all was heard, and 0 when it never happened.  ``tell`` must not wait.
+        It is called before the replier is cancelled, and also after it returned.
+        """
         ...
 
 

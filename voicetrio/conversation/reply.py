@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, final
 
 import attrs
@@ -106,6 +107,7 @@ class SpokenRound:
         self.speech: Speech | None = None
         self.heard: Heard | None = None
         """What was heard, once that is settled."""
+        self._on_settled: Callable[[str, float], None] | None = None
 
     def add_text(self, text: str) -> None:
         """Text that the model gave; what is to be said word for word is known already."""
@@ -127,6 +129,10 @@ class SpokenRound:
             self.reply.note_first("audio")
         await self.speech.send(frame)
 
+    def when_settled(self, tell: Callable[[str, float], None]) -> None:
+        """Call ``tell`` with the text and the seconds that were heard; see ``ReplyRound``."""
+        self._on_settled = tell
+
     @property
     def is_silent(self) -> bool:
         """None of its audio will be heard any more."""
@@ -136,11 +142,16 @@ class SpokenRound:
         """Fix what was heard of it."""
         if self.heard is not None:
             return
+        heard_s = math.inf if all_heard else 0.0
         if self.speech is None:
             self.entry.settle(None if all_heard else "")
-            return
-        self.heard = self.speech.heard()
-        self.entry.settle(None if all_heard else self.heard.text)
+        else:
+            self.heard = self.speech.heard()
+            self.entry.settle(None if all_heard else self.heard.text)
+            heard_s = math.inf if all_heard else self.heard.samples / self.reply.playout_rate
+        if self._on_settled is not None:
+            tell, self._on_settled = self._on_settled, None
+            tell(self.entry.heard or "", heard_s)
 
 
 @final
@@ -188,6 +199,11 @@ class Reply:
     def is_over(self) -> bool:
         """Nothing more comes of it."""
         return self.ending is not None
+
+    @property
+    def playout_rate(self) -> int:
+        """Hertz of the playout, which counts what was heard."""
+        return self._host.playout.rate
 
     @property
     def is_working(self) -> bool:

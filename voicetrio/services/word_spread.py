@@ -8,6 +8,7 @@ clause come before it, and the last word ends where the audio does.  The estimat
 
 from __future__ import annotations
 
+import math
 from typing import Final, final
 
 import numpy as np
@@ -28,12 +29,16 @@ class WordSpread:
 
     Args:
         rate: hertz.
+        patience_s: seconds of audio that are held back for words at most, where words come beside the
+            audio (``extend``) and may be late; then the next word begins where that audio ends.
 
     ``begin`` each clause, ``feed`` its audio, ``finish`` it.
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, *, patience_s: float = math.inf) -> None:
         self._rate = rate
+        self._patience_s = patience_s
+        self._partial = ""
         self._per_character_s = SECONDS_PER_CHARACTER
         self._measured = False
         self._words: list[str] = []
@@ -59,6 +64,13 @@ class WordSpread:
         self._characters = sum(map(_weight, self._words))
         self._begin = self._placed = self._end
 
+    def extend(self, piece: str) -> None:
+        """More of the clause's text: a piece of any size, whose last word may go on in the next."""
+        *whole, self._partial = (self._partial + piece).split(" ")
+        words = [word for text in whole for word in text.split()]
+        self._words += words
+        self._characters += sum(map(_weight, words))
+
     def feed(self, samples: Samples) -> list[WordFrame | AudioFrame]:
         """Take int16 mono samples, shape ``(n,)``; return the words and the audio that are ready."""
         if samples.size:
@@ -70,11 +82,14 @@ class WordSpread:
             if self._placed + length > self._end:
                 break
             ready.append(self._place(self._placed + length))
-        # Audio goes no further than the words that were given.
+        # Audio goes no further than the words that were given, as long as there is patience.
+        if (self._end - self._placed) / self._rate > self._patience_s:
+            self._placed = self._end - round(self._patience_s * self._rate)
         return ready + self._release(self._placed)
 
     def finish(self) -> list[WordFrame | AudioFrame]:
         """The clause's audio is over: return the rest of its words and of its audio."""
+        self.extend(" ")
         left = sum(map(_weight, self._words))
         room = self._end - self._placed
         start, passed = self._placed, 0

@@ -26,6 +26,7 @@ __all__ = [
     "chat_messages",
     "check_options",
     "error_of_event",
+    "parse_tool_arguments",
     "tool_json",
 ]
 
@@ -182,18 +183,19 @@ class ChatDecoder:
         return [self._whole(calls[index], index) for index in sorted(calls)]
 
     def _whole(self, call: _Call, index: int) -> ToolCall:
-        return ToolCall(call.id or f"call_{index}", call.name, parse_arguments(self._service, call))
+        arguments = parse_tool_arguments(self._service, call.name, call.arguments)
+        return ToolCall(call.id or f"call_{index}", call.name, arguments)
 
 
-def parse_arguments(service: str, call: _Call) -> dict[str, Any]:
+def parse_tool_arguments(service: str, name: str, text: str) -> dict[str, Any]:
     """Return a call's arguments.  Raises ServiceError when the model wrote what is no JSON object."""
     try:
-        arguments = json.loads(call.arguments or "{}")
+        arguments = json.loads(text or "{}")
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
         raise ServiceError(
-            f"its model called {call.name!r} with arguments that are no JSON object",
+            f"its model called {name!r} with arguments that are no JSON object",
             service=service,
             transient=True,
         )
