@@ -1,0 +1,335 @@
+"""What do lost connections cost, and how soon are they back?
+
+    python benchmarks/reconnect.py [--connections N] [--seconds S] [--peer-python PATH] [--json]
+
+N connections, all in use, to a server of each of these kinds, one after the other:
+
+* *closes*: says 1000 half a second after each opening;
+* *drops*: accepts each opening and drops the socket;
+* *outage*: drops everything at one moment, refuses with 503 for 3 s, and is well again;
+* *silent*: falls silent with its sockets open (its process is stopped).
+
+CPU is the client's, in percent of one core over the whole time, the first openings included.  *Usable* is
+counted from the moment that the server is ready, and *late* from the moment that the client's own waits
+allowed the last try.  With the interpreter of another environment as ``--peer-python``, Pipecat's WebSocket
+service does the same beside us, on the same machine in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+OUTAGE_AT_S = 2.0
+OUTAGE_S = 3.0
+SILENT_AT_S = 2.0
+KINDS = ("closes", "drops", "outage", "silent")
+TARGET_CPU_PERCENT = 5.0
+TARGET_LATE_S = 0.05
+
+
+def cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+# --- the server: a process of its own, so that it can be stopped and its CPU is not ours ---
+
+
+def serve(kind: str) -> None:
+    """Print the port, serve until standard input ends, then print how many openings were asked for."""
+    import trio
+
+    from voicetrio.connection.websocket import (
+        HandshakeFailed,
+        Refusal,
+        SocketClosed,
+        SocketLimits,
+        accept_websocket,
+        open_stream_socket,
+    )
+
+    asked = 0
+    started = time.monotonic()
+    sockets = set()
+
+    def refuse(_request) -> Refusal | None:
+        since = time.monotonic() - started
+        is_down = kind == "outage" and OUTAGE_AT_S <= since < OUTAGE_AT_S + OUTAGE_S
+        return Refusal(503, "down for a moment") if is_down else None
+
+    async def handle(stream: trio.SocketStream) -> None:
+        nonlocal asked
+        asked += 1
+        try:
+            driver, _request = await accept_websocket(stream, SocketLimits(), refuse=refuse)
+            if kind == "drops":
+                return
+            async with open_stream_socket(stream, driver, SocketLimits()) as socket:
+                sockets.add(socket)
+                try:
+                    if kind == "closes":
+                        await trio.sleep(0.5)
+                        await socket.close(1000)
+                    while True:
+                        await socket.receive()
+                finally:
+                    sockets.discard(socket)
+        except (HandshakeFailed, SocketClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def fail() -> None:
+        await trio.sleep(OUTAGE_AT_S - (time.monotonic() - started))
+        for socket in list(sockets):
+            socket.abort()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(trio.serve_tcp, handle, 0)
+            print(json.dumps([listeners[0].socket.getsockname()[1], started]), flush=True)
+            if kind == "outage":
+                nursery.start_soon(fail)
+            await trio.to_thread.run_sync(sys.stdin.read)
+            nursery.cancel_scope.cancel()
+        print(asked, flush=True)
+
+    trio.run(main)
+
+
+# --- the clients ---
+
+
+def run_ours(port: int, connections: int, seconds: float) -> dict[str, object]:
+    """Keep ``connections`` in use for ``seconds``; return what was seen."""
+    import trio
+
+    from voicetrio.connection.connection import open_connection
+    from voicetrio.connection.dialling import websocket_dialler
+    from voicetrio.runtime.emit import EventHub, emitting_to
+
+    lost: list[float] = []
+    usable: list[float] = []
+    late: list[float] = []
+    failed = 0
+    allowed: dict[str, float] = {}
+
+    def note(event) -> None:
+        nonlocal failed
+        now = time.monotonic()
+        if event.old == "open":
+            lost.append(now)
+        if event.new == "backoff":
+            allowed[event.connection] = now + event.retry_in_s
+        if event.new == "open":
+            usable.append(now)
+            if event.connection in allowed:
+                late.append(now - allowed[event.connection])
+        failed += event.new == "failed"
+
+    async def one(number: int) -> None:
+        dial = websocket_dialler(f"ws://127.0.0.1:{port}/", proxy=None)
+        async with open_connection(dial, name=str(number)) as connection:
+            with connection.using():
+                await trio.sleep_forever()
+
+    async def main() -> float:
+        hub = EventHub()
+        with trio.move_on_after(seconds), emitting_to(hub), hub.observed_by(note):
+            async with trio.open_nursery() as nursery:
+                for number in range(connections):
+                    nursery.start_soon(one, number)
+        return cpu_s()
+
+    before, begun = cpu_s(), time.monotonic()
+    after = trio.run(main)
+    percent = 100 * (after - before) / (time.monotonic() - begun)
+    return {"cpu_percent": percent, "lost": lost, "usable": usable, "late": late, "gave_up": failed}
+
+
+def run_peer(port: int, connections: int, seconds: float) -> dict[str, object]:
+    """Do the same with Pipecat's WebSocket service."""
+    import asyncio
+
+    from loguru import logger
+    from pipecat.services.websocket_service import WebsocketService
+
+    logger.remove()
+    lost: list[float] = []
+    usable: list[float] = []
+    failed = 0
+
+    class Service(WebsocketService):
+        async def _connect_websocket(self) -> None:
+            self._websocket = await self._websocket_connect(f"ws://127.0.0.1:{port}/")
+
+        async def _disconnect_websocket(self) -> None:
+            if self._websocket is not None:
+                await self._websocket.close()
+
+        async def _receive_messages(self) -> None:
+            usable.append(time.monotonic())
+            async for _message in self._websocket:
+                pass
+
+        async def _maybe_try_reconnect(self, *args: object) -> bool:
+            lost.append(time.monotonic())
+            return await super()._maybe_try_reconnect(*args)
+
+        async def run(self) -> None:
+            nonlocal failed
+            await self._connect_websocket()
+            await self._receive_task_handler(self.report)
+            failed += 1
+
+        async def report(self, error: object, force_treat_as_permanent: bool = False) -> None:
+            pass
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(Service().run()) for _ in range(connections)]
+        await asyncio.sleep(seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    before, begun = cpu_s(), time.monotonic()
+    asyncio.run(main())
+    percent = 100 * (cpu_s() - before) / (time.monotonic() - begun)
+    return {"cpu_percent": percent, "lost": lost, "usable": usable, "late": [], "gave_up": failed}
+
+
+# --- the run ---
+
+
+def measure(python: str, role: str, kind: str, options: argparse.Namespace) -> dict[str, object]:
+    """Run one client against one server; return the figures."""
+    this = os.path.abspath(__file__)
+    server = subprocess.Popen(
+        [sys.executable, this, "--role", "server", "--kind", kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    port, server_start = json.loads(server.stdout.readline())
+    counts = ["--connections", str(options.connections), "--seconds", str(options.seconds)]
+    client = subprocess.Popen(
+        [python, this, "--role", role, "--port", str(port), *counts],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert client.stdout is not None
+    stopped_at = 0.0
+    try:
+        if kind == "silent":
+            client.stdout.readline()  # it has begun
+            time.sleep(SILENT_AT_S)
+            stopped_at = time.monotonic()
+            server.send_signal(signal.SIGSTOP)
+        seen = json.loads(client.stdout.readlines()[-1])
+    finally:
+        server.send_signal(signal.SIGCONT)
+        output, _ = server.communicate("")
+    ready_at = server_start + OUTAGE_AT_S + OUTAGE_S
+    back = sorted(each - ready_at for each in seen["usable"] if each >= ready_at)
+    noticed = sorted(each - stopped_at for each in seen["lost"] if each >= stopped_at)
+    figures = {
+        "cpu_percent": seen["cpu_percent"],
+        "attempts_per_s": int(output) / options.seconds,
+        "ms_per_attempt": 10 * seen["cpu_percent"] * options.seconds / int(output),
+        "gave_up": seen["gave_up"],
+        "late_s": _spread(sorted(seen["late"])),
+        "usable_s": _spread(back) if kind == "outage" else None,
+        "noticed_s": _spread(noticed) if kind == "silent" else None,
+        "count": len(back) if kind == "outage" else len(noticed) if kind == "silent" else None,
+    }
+    return {"side": role, "kind": kind, **figures}
+
+
+def _spread(values: list[float]) -> list[float] | None:
+    """Return median and worst."""
+    return [statistics.median(values), values[-1]] if values else None
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return " / ".join(f"{each:.3f}" for each in value)
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def judge(rows: list[dict[str, object]]) -> list[str]:
+    """Return which of our targets were missed."""
+    missed = []
+    for row in rows:
+        if row["side"] != "ours":
+            continue
+        if row["cpu_percent"] > TARGET_CPU_PERCENT:
+            missed.append(f"{row['kind']}: {row['cpu_percent']:.1f} % of a core")
+        if row["late_s"] is not None and row["late_s"][0] > TARGET_LATE_S:
+            missed.append(f"{row['kind']}: usable {row['late_s'][0]:.3f} s after the allowed try")
+        if row["kind"] == "silent" and (
+            row["noticed_s"] is None or row["noticed_s"][1] > 6.0 + TARGET_LATE_S
+        ):
+            missed.append(f"silent: noticed after {_show(row['noticed_s'])} s")
+    return missed
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--connections", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--peer-python", help="an interpreter that has Pipecat")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--role", choices=("server", "ours", "pipecat"), help=argparse.SUPPRESS)
+    parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role == "server":
+        serve(options.kind)
+        return
+    if options.role is not None:
+        print("begun", flush=True)
+        run = run_ours if options.role == "ours" else run_peer
+        print(json.dumps(run(options.port, options.connections, options.seconds)), flush=True)
+        return
+    sides = [(sys.executable, "ours")]
+    if options.peer_python:
+        sides.append((options.peer_python, "pipecat"))
+    rows = [measure(python, role, kind, options) for kind in options.kinds for python, role in sides]
+    if options.json:
+        print(json.dumps(rows))
+        return
+    columns = (
+        "side",
+        "kind",
+        "cpu_percent",
+        "attempts_per_s",
+        "ms_per_attempt",
+        "gave_up",
+        "late_s",
+        "usable_s",
+        "noticed_s",
+        "count",
+    )
+    print(" | ".join(columns) + "   (two figures: median / worst)")
+    for row in rows:
+        print(" | ".join(_show(row[column]) for column in columns))
+    missed = judge(rows)
+    print("targets: " + ("met" if not missed else "missed: " + "; ".join(missed)))
+
+
+if __name__ == "__main__":
+    main()
