@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-from typing import Any
-
-import pytest
-import trio
-
-from tests.interop.setup_environment import environment_python, is_ready
+from tests.interop.running import needs_sdks, run_sdk
 from voicetrio.services.llm import ToolCall
 from voicetrio.testing.standins.openai import OpenAIScript, open_openai_standin
 from voicetrio.testing.standins.openai_realtime import RealtimeScript
 
-pytestmark = pytest.mark.skipif(
-    not is_ready(), reason="the SDKs' environment is not built: python tests/interop/setup_environment.py"
-)
+pytestmark = needs_sdks
 
-FLOW = Path(__file__).with_name("openai_flow.py")
 CALL = ToolCall("call_1", "look_up", {"what": "the answer to everything"})
 SCRIPT = OpenAIScript(
     answers=["Good morning to you.", [CALL], "It is 42."],
@@ -32,17 +21,9 @@ SCRIPT = OpenAIScript(
 )
 
 
-async def run_flow(script: OpenAIScript) -> dict[str, Any]:
-    async with open_openai_standin(script) as standin:
-        command = [str(environment_python()), str(FLOW), standin.base_url, standin.key]
-        done = await trio.run_process(command, capture_stdout=True, stderr=subprocess.STDOUT, check=False)
-        assert done.returncode == 0, done.stdout.decode()
-        result: dict[str, Any] = json.loads(done.stdout.decode().splitlines()[-1])
-        return result
-
-
 async def test_the_openai_package_completes_its_flows() -> None:
-    result = await run_flow(SCRIPT)
+    async with open_openai_standin(SCRIPT) as standin:
+        result = await run_sdk("openai_flows", standin.base_url, standin.key)
     chat, speech, heard = result["chat"], result["speech"], result["transcription"]
     assert chat["text"] == "Good morning to you."
     assert chat["usage"] == 4 + 4

@@ -1,13 +1,12 @@
 """A small HTTP/1.1 server for stand-ins: requests whole, answers streamed, WebSockets on the same port.
 
-It serves loopback sockets, and pipes in memory (``HttpServer.connect``).  A client that leaves cancels
-whatever was answering it, so the count of open connections tells what clients hold.
+A client that leaves cancels whatever was answering it, so the count of open connections tells what clients
+hold.
 """
 
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,7 +16,6 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import h11
 import trio
-from trio.testing import memory_stream_pair
 
 from voicetrio.connection.websocket import (
     HandshakeFailed,
@@ -128,27 +126,18 @@ class HttpServer:
         on_websocket: OnWebSocket | None,
         refuse: Refuse | None,
         limits: SocketLimits,
-        nursery: trio.Nursery,
         port: int,
     ) -> None:
         self._handler = handler
         self._on_websocket = on_websocket
         self._refuse = refuse
         self._limits = limits
-        self._nursery = nursery
         self.port = port
-        """Where it listens on loopback; 0 when it does not."""
+        """Where it listens on loopback."""
         self.open_connections = 0
         """Connections that are open now."""
         self.connections = 0
         """Connections that were opened so far."""
-
-    async def connect(self) -> trio.abc.Stream:
-        """Return the client's end of a new connection in memory, which follows a virtual clock."""
-        await trio.lowlevel.checkpoint()
-        ours, theirs = memory_stream_pair()
-        self._nursery.start_soon(self._serve, ours)
-        return theirs
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
         """One connection, to its end."""
@@ -272,40 +261,24 @@ async def open_http_server(
     on_websocket: OnWebSocket | None = None,
     refuse: Refuse | None = None,
     limits: SocketLimits | None = None,
-    port: int | None = 0,
-    ssl_context: ssl.SSLContext | None = None,
+    port: int = 0,
 ) -> AsyncIterator[HttpServer]:
-    """Serve on loopback, and in memory, for as long as the block lasts; leaving it drops every connection.
+    """Serve on loopback for as long as the block lasts; leaving it drops every connection.
 
     Args:
         handler: answers one request.
         on_websocket: is given each WebSocket; without it there is none to be had.
         refuse: looks at a request for a WebSocket first.
         limits: of the WebSockets.
-        port: on 127.0.0.1; 0 takes a free one, None serves in memory only.
-        ssl_context: for TLS.
+        port: on 127.0.0.1; 0 takes a free one.
     """
+    limits = limits or SocketLimits(max_message_bytes=1 << 24, max_inbox_bytes=1 << 26)
     async with trio.open_nursery() as nursery:
-        listeners: list[trio.SocketListener] = []
-        if port is not None:
-            listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
-            port = listeners[0].socket.getsockname()[1]
-        limits = limits or SocketLimits(max_message_bytes=1 << 24, max_inbox_bytes=1 << 26)
-        server = HttpServer(handler, on_websocket, refuse, limits, nursery, port or 0)
-        if listeners:
-            serve = partial(_serve_socket, server, ssl_context)
-            await nursery.start(partial(trio.serve_listeners, serve, listeners, handler_nursery=nursery))
+        listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
+        port = listeners[0].socket.getsockname()[1]
+        server = HttpServer(handler, on_websocket, refuse, limits, port)
+        await nursery.start(partial(trio.serve_listeners, server._serve, listeners, handler_nursery=nursery))
         try:
             yield server
         finally:
             nursery.cancel_scope.cancel(reason="the stand-in is closed")
-
-
-async def _serve_socket(
-    server: HttpServer, ssl_context: ssl.SSLContext | None, stream: trio.SocketStream
-) -> None:
-    if ssl_context is None:
-        await server._serve(stream)
-    else:
-        secure = trio.SSLStream(stream, ssl_context, server_side=True, https_compatible=True)
-        await server._serve(secure)

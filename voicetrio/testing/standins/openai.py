@@ -200,9 +200,9 @@ class OpenAIStandin:
 
 @asynccontextmanager
 async def open_openai_standin(
-    script: OpenAIScript | None = None, *, key: str = KEY, port: int | None = 0
+    script: OpenAIScript | None = None, *, key: str = KEY, port: int = 0
 ) -> AsyncIterator[OpenAIStandin]:
-    """Run a stand-in on 127.0.0.1 for as long as the block lasts; ``port`` None serves in memory only."""
+    """Run a stand-in on 127.0.0.1 for as long as the block lasts; ``port`` 0 takes a free one."""
     standin = OpenAIStandin(script or OpenAIScript(), key)
     async with open_http_server(
         standin._handle, on_websocket=standin._on_websocket, refuse=standin._refuse, port=port

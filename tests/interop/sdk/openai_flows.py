@@ -1,6 +1,6 @@
 """The openai package's own flows against a stand-in; run in the SDK's environment, prints one JSON object.
 
-Usage: ``openai_flow.py BASE_URL KEY``.  It imports nothing of ours.
+Usage: ``openai_flows.py BASE_URL KEY``.  It imports nothing of ours.
 """
 
 from __future__ import annotations
