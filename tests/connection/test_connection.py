@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.connection.fake_server import FakeServer, Meeting
 from tests.runtime.peer import Peer
+from tests.runtime.schedules import cancel_at_every_step
 from voicetrio.connection.connection import Connection, open_connection
 from voicetrio.connection.faults import ConnectionLost
 from voicetrio.connection.settings import ConnectionSettings, Keepalive
@@ -25,6 +26,7 @@ from voicetrio.events import ConnectionChanged, Event
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.runtime.behaviour import SessionContext
 from voicetrio.runtime.emit import EventHub, emitting_to
+from voicetrio.runtime.outbox import Gate, using_gate
 from voicetrio.runtime.session import open_session
 
 
@@ -535,3 +537,87 @@ async def test_several_senders_all_get_their_turn(autojump_clock):
             for number in range(30):
                 nursery.start_soon(connection.send, str(number))
     assert sorted(server.texts, key=int) == [str(number) for number in range(30)]
+
+
+async def test_a_gate_that_is_shut_lets_no_dial_pass(autojump_clock):
+    gate = Gate()
+    server = FakeServer(Meeting(lives_s=20, code=1011), Meeting())
+    with using_gate(gate):
+        async with opened(server) as (connection, _told):
+            await connection.wait_usable()
+            gate.shut()
+            await trio.sleep(100)
+            assert connection.state == "closed"
+            with pytest.raises(trio.ClosedResourceError):
+                await connection.wait_usable()
+    assert server.dials == [0]
+
+
+async def test_a_service_may_refuse_its_stream_from_outside(autojump_clock):
+    server = FakeServer()
+    error = ServiceError(
+        "too many sessions", service="talker", fault="limit", transient=True, retry_after_s=9
+    )
+    async with opened(server) as (connection, _told):
+        await connection.wait_usable()
+        connection.refuse(error)
+        await connection.wait_usable()
+    assert server.dials == [0, 9]
+
+
+async def test_a_send_that_waits_for_room_is_told_of_the_loss(autojump_clock):
+    server = FakeServer(Meeting(takes_nothing=True, lives_s=20, code=1011), Meeting())
+    bounds = ConnectionSettings(max_queued_items=1, send_s=100)
+    async with opened(server, settings=bounds) as (connection, _told):
+        await connection.wait_usable()
+        await connection.send("written")
+        await trio.sleep(0.1)
+        await connection.send("queued")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.send, "for any stream")
+            with pytest.raises(ConnectionLost):
+                await connection.send("for this stream", stream=1)
+    assert server.texts == ["for any stream"]
+
+
+async def test_what_does_not_fit_is_told_in_time(autojump_clock):
+    server = FakeServer(Meeting(delay_s=1))
+    async with opened(server, dial_now=False, on_message=lambda _message: None) as (connection, _told):
+        assert repr(connection) == "<connection talker: idle>"
+        assert connection.stream == 0
+        with pytest.raises(trio.WouldBlock):
+            connection.send_nowait("no stream yet")
+        with pytest.raises(RuntimeError, match="talker gives its messages to on_message"):
+            await connection.receive()
+        with connection.using():
+            await connection.wait_usable()
+
+
+def test_cancelled_at_every_step_it_leaves_no_socket_and_dials_no_more():
+    def make():
+        server = FakeServer(
+            Meeting(delay_s=0.1, lives_s=1, code=1011),
+            Meeting(status=503),
+            Meeting(lives_s=3, code=1012),
+            Meeting(),
+        )
+        ended: list[int] = []
+
+        async def scenario() -> None:
+            try:
+                async with open_connection(server.connect, chance=Highest()) as connection:
+                    with connection.using():
+                        for count in range(5):
+                            await connection.send(str(count))
+                            await trio.sleep(1)
+            finally:
+                ended.append(len(server.dials))
+
+        def check() -> None:
+            assert server.alive == 0
+            assert ended == [len(server.dials)]
+            assert server.most_alive <= 1
+
+        return scenario, check
+
+    cancel_at_every_step(make)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import math
 import socket
 import ssl
 from collections.abc import Iterator
@@ -68,11 +69,11 @@ def explain_os_error(error: OSError) -> str:
     """Say what an error of name resolution, TCP or TLS means."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"its certificate does not verify ({error.verify_message}): "
+            f"its certificate does not verify ({getattr(error, 'verify_message', '') or error}): "
             "check the clock, the host's name, and the certificate authorities of this machine"
         )
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or error}): is it a TLS port, and is no proxy in between?"
+        return f"TLS failed ({getattr(error, 'reason', '') or error}): is it a TLS port, and is no proxy in between?"
     if isinstance(error, socket.gaierror):
         return f"its name cannot be resolved ({error.strerror}): check the address and the network's DNS"
     return str(error)
@@ -86,14 +87,16 @@ def retry_after_s(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+        try:
+            date = email.utils.parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        # Without a zone it is meant as UTC, as HTTP's dates are.
+        date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+        seconds = (date - datetime.now(UTC)).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def failure_of(service: str, gave_up: GaveUp) -> ServiceError:
