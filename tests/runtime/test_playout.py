@@ -404,6 +404,11 @@ async def test_confirmations_make_heard_exact(autojump_clock: trio.testing.MockC
         assert speech.heard().samples == 12_000
         assert speech.heard().quality == "exact"
         assert not r.playout.confirm(7, 13_000)
+        # What a clear fixed stays as well known as it was.
+        speech.flush()
+        await trio.sleep(0.2)
+        assert len(r.clears) == 1
+        assert (speech.heard().samples, speech.heard().quality) == (12_000, "exact")
 
 
 async def test_the_drain_ends_when_all_was_heard_and_a_cut_counts_what_was_not(

@@ -372,12 +372,14 @@ class Playout:
         now = trio.current_time()
         if self._held:
             return
-        heard = self._ledger.heard(now)[0]
+        heard, quality = self._ledger.heard(now)
         was_sounding = not speech.paused and self._gate.is_open
         if speech.last_playout - heard > self._fade and self._traits.can_clear and self._gate.is_open:
             speech._rewind(heard)
+            speech.heard_quality = quality
             for other in self._recent:
                 other._ledger.cut(heard)
+                other.heard_quality = quality
             epoch = self._ledger.cleared(self.position)
             self._outbox.put(Clear(epoch, self.position), urgent=True)
             self._pacer.refill(now)

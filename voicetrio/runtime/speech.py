@@ -95,6 +95,8 @@ class Speech:
         self.paused = False
         self.ducked = False
         self.audible = False
+        self.heard_quality: Literal["exact", "estimated"] | None = None
+        """How well it was known what was heard when a clear fixed that; None while it is not fixed."""
         self.on_word: Callable[[str, int], object] | None = None
         """Called in the tick that begins a word, with its text and its place on the playout clock."""
 
@@ -175,7 +177,7 @@ class Speech:
     def heard(self) -> Heard:
         """Return what the ear has had of it by now."""
         position, quality = self._playout.heard()
-        return self._ledger.heard(position, quality)
+        return self._ledger.heard(position, self.heard_quality or quality)
 
     @property
     def text(self) -> str:
