@@ -16,14 +16,26 @@ import attrs
 import numpy as np
 
 from voicetrio.errors import ServiceError, SessionEnded, SessionError
+from voicetrio.events import Event, Interrupted, ToolEnded, ToolStarted
 from voicetrio.runtime.ending import SessionEnd
 from voicetrio.runtime.links import LinkStatistics
 from voicetrio.runtime.session import Session
 from voicetrio.runtime.transport import SendAudio, Traits, Transport
-from voicetrio.testing.behaviours import Account, BehaviourPlan, Talk, draw_behaviour
+from voicetrio.testing.behaviours import Account, BehaviourPlan, Converse, Talk, draw_behaviour
 from voicetrio.testing.faults import peers
 from voicetrio.testing.faults.stages import StageFault
-from voicetrio.testing.operations import Controls, Operation, draw_operations, perform
+from voicetrio.testing.graphs import leaves
+from voicetrio.testing.operations import (
+    Cancel,
+    Controls,
+    Disconnect,
+    End,
+    FailService,
+    Operation,
+    StopReading,
+    draw_operations,
+    perform,
+)
 from voicetrio.testing.simulation import Scenario, Simulation, simulate
 from voicetrio.testing.trace import Trace
 from voicetrio.testing.watch import InvariantBroken
@@ -105,6 +117,8 @@ class Outcome:
     far_end: FarEnd
     account: Account
     result: SessionEnd
+    events: list[Event]
+    """What was told since its body began."""
     problems: list[str] = attrs.Factory(list)
 
     def check(self) -> None:
@@ -142,18 +156,20 @@ async def run_session(sim: Simulation, plan: SessionPlan) -> Outcome:
     account = Account()
     on = Controls(sim, far_end)
     behaviour = plan.behaviour.make(account, on)
+    events: list[Event] = []
     error: SessionError | None = None
     session: Session | None = None
     try:
         async with sim.open_session(peer, behaviour) as session:
             on.session = session
+            session.hub._callbacks.append(events.append)
             await perform(plan.operations, on)
     except SessionEnded as exc:
         sim.record("came too late", exc)
     except SessionError as exc:
         error = exc
     assert session is not None
-    outcome = Outcome(plan, session, far_end, account, session.result)
+    outcome = Outcome(plan, session, far_end, account, session.result, events)
     outcome.problems.extend(account.problems)
     outcome.problems.extend(_findings(outcome, error))
     outcome.check()
@@ -168,6 +184,9 @@ _ON_PURPOSE = (StageFault, ServiceError, peers.PeerFault)
 def _findings(outcome: Outcome, error: SessionError | None) -> Iterator[str]:
     yield from _about_failures(outcome, error)
     yield from _about_bounds(outcome)
+    yield from _about_tools(outcome)
+    if _is_healthy(outcome.plan) and outcome.result.late:
+        yield f"I3: nothing was wrong, and {', '.join(outcome.result.late)} was late"
     if isinstance(outcome.plan.behaviour, Talk) and not outcome.plan.behaviour.bed:
         yield from _about_samples(outcome)
 
@@ -214,6 +233,43 @@ def _links(statistics: Any) -> Iterator[LinkStatistics]:
     for stage in (*getattr(statistics, "stages", ()), *getattr(statistics, "branches", ())):
         if stage.inner is not None:
             yield from _links(stage.inner)
+
+
+def _about_tools(outcome: Outcome) -> Iterator[str]:
+    """Yield a line for each call of a tool that had no end, or that outlived the reply that it was for."""
+    behaviour = outcome.plan.behaviour
+    under_way: dict[tuple[str, str], bool] = {}
+    for event in outcome.events:
+        match event:
+            case ToolStarted(reply=reply, call_id=call):
+                under_way[reply, call] = False
+            case Interrupted(reply=interrupted):
+                for reply, call in under_way:
+                    under_way[reply, call] |= reply == interrupted
+            case ToolEnded(reply=reply, call_id=call, how=how):
+                is_stale = under_way.pop((reply, call), False) and how != "cancelled"
+                if is_stale and isinstance(behaviour, Converse) and behaviour.on_interrupt == "cancel":
+                    yield f"I6: a tool of {reply} was {how} after {reply} was interrupted"
+            case _:
+                pass
+    for reply, _ in under_way:
+        yield f"I2: a tool of {reply} had no end"
+
+
+_DISTURBING = (Cancel, Disconnect, FailService, StopReading)
+_PROMPT = ("pass", "burst", "gain", "halves", "thin", "hold", "silent")
+
+
+def _is_healthy(plan: SessionPlan) -> bool:
+    """Tell whether nothing in ``plan`` could make a graceful end late."""
+    if isinstance(plan.behaviour, Converse) or plan.cancel_after_steps is not None:
+        return False
+    return (
+        all(leaf.kind in _PROMPT for leaf in leaves(plan.behaviour.graph))
+        and attrs.evolve(plan.peer, live=True, can_clear=True, confirms=False, lead_s=0.06) == PeerPlan()
+        and not any(isinstance(each, _DISTURBING) for each in plan.operations)
+        and not any(isinstance(each, End) and each.grace is not None for each in plan.operations)
+    )
 
 
 def _about_samples(outcome: Outcome) -> Iterator[str]:
