@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from functools import partial
 from typing import Annotated
 
 import trio
@@ -14,6 +15,7 @@ from voicetrio.cli.embedded import GREETING, embedded_agent, open_models_with_pr
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.runtime.session import open_session
 from voicetrio.runtime.transport import Transport
+from voicetrio.server.page import page_answers
 from voicetrio.server.serve import serve_sessions
 
 __all__ = ["serve"]
@@ -27,7 +29,7 @@ def serve(
     bed: Annotated[bool, Parameter(help="Put room noise under the agent.", negative="--no-bed")] = True,
     workers: Annotated[int, Parameter(help="Threads for each model.")] = 1,
 ) -> int:
-    """Serve the embedded agent over WebSockets until interrupted.
+    """Serve the embedded agent until interrupted: a page to talk to it, and a WebSocket at the same port.
 
     The wire is described in docs/wire.md.  Ctrl-C lets the sessions finish; a second one cancels them.
 
@@ -52,7 +54,10 @@ async def _serve(stop: StopRequest, *, host: str, port: int, greeting: bool, bed
 
         with ExitStack() as asked:
             async with trio.open_nursery() as nursery:
-                server = await nursery.start(serve_sessions, answer, port, host)
+                server = await nursery.start(
+                    partial(serve_sessions, answer, port, host, plain=page_answers())
+                )
                 asked.enter_context(stop.on_stop(server.close))
-                console.print(f"talk to {server.url} (Ctrl-C ends it)", markup=False)
+                page = server.url.replace("ws", "http", 1)
+                console.print(f"talk to {server.url}, or open {page} (Ctrl-C ends it)", markup=False)
     return 0
