@@ -73,7 +73,8 @@ def explain_os_error(error: OSError) -> str:
             "check the clock, the host's name, and the certificate authorities of this machine"
         )
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({getattr(error, 'reason', '') or error}): is it a TLS port, and is no proxy in between?"
+        said = getattr(error, "reason", "") or error
+        return f"TLS failed ({said}): is it a TLS port, and is no proxy in between?"
     if isinstance(error, socket.gaierror):
         return f"its name cannot be resolved ({error.strerror}): check the address and the network's DNS"
     return str(error)
