@@ -161,6 +161,7 @@ async def page_at_server(folder: Path, *, width: int = 1280, flags=()):
 
 
 TEXTS = "[...document.querySelectorAll('.entry .said')].map((one) => one.textContent)"
+PLAYED = ".entry.agent .said span:not(.coming):not(.sr)"
 FAKE_DEVICES = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
@@ -249,9 +250,7 @@ async def test_typing_first_asks_for_no_microphone(tmp_path):
         await page.evaluate("document.querySelector('#typing button').click()")
         assert (await line.wait_for(TurnEnded)).text == "hello"
         # What is typed next interrupts: the page is told to drop what it holds, and goes on counting.
-        await page.wait_until(
-            "document.querySelectorAll('.entry.agent .said span:not(.coming):not(.sr)').length > 5"
-        )
+        await page.wait_until(f"document.querySelectorAll('{PLAYED}').length > 5")
         await page.evaluate("document.getElementById('text').value = 'and then?'")
         await page.press("Tab")
         await page.evaluate("document.querySelector('#typing button').click()")

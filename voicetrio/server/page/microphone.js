@@ -3,9 +3,9 @@
 /** Why the browser gives no microphone, in words for a person. */
 const REASONS = {
   NotAllowedError: "The browser does not allow this page to use the microphone. "
-    + "Allow it beside the address of this page and start again. You can also type.",
+    + "Allow it beside the address of this page, then press “Use the microphone”. You can also type.",
   NotFoundError: "This device has no microphone. You can type instead.",
-  NotReadableError: "Another program uses the microphone. Close it and start again, or type.",
+  NotReadableError: "Another program uses the microphone. Close it, then press “Use the microphone”. You can also type.",
   Insecure: "A browser gives the microphone only to pages that come over HTTPS or from this machine. "
     + "You can type instead.",
 };
