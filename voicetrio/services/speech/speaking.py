@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from operator import methodcaller
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 import attrs
@@ -19,7 +19,7 @@ from voicetrio.audio.resample import Resampler
 from voicetrio.errors import ConfigError
 from voicetrio.frames import Samples
 from voicetrio.runtime.workers import ModelPool
-from voicetrio.services.speech.engine import SpeechModel, SpokenClause
+from voicetrio.services.speech.engine import SpeechModel, SpokenClause, VoiceMix
 from voicetrio.services.speech.engines import ChosenVoice, Engines
 from voicetrio.services.speech_text.script import (
     MarkupError,
@@ -148,7 +148,7 @@ class _Speaker:
         self._engines = engines
         self._outlet = outlet
         self._session = session
-        self._pools: dict[str, tuple[ModelPool[SpeechModel], int]] = {}
+        self._pools: dict[str, ModelPool[SpeechModel]] = {}
         self._resampler: Resampler | None = None
         self._begun_at = 0
         self._fed = 0
@@ -181,9 +181,9 @@ class _Speaker:
             await trio.lowlevel.checkpoint()
             if not any(word.spoken or word.ipa for word in words):
                 continue
-            pool, rate = await self._pool(chosen, leases)
-            speak = methodcaller("speak", words, chosen.mix, speed)
-            clause: SpokenClause = await pool.run(speak, session=self._session, name="speak a clause")
+            pool = await self._pool(chosen, leases)
+            speak = partial(_speak, words, chosen.mix, speed)
+            clause, rate = await pool.run(speak, session=self._session, name="speak a clause")
             if clause.samples.size:
                 await self._take(clause, words, rate, chosen.name)
 
@@ -193,12 +193,11 @@ class _Speaker:
             raise Unspeakable("the text holds nothing that can be said")
         await self._flush()
 
-    async def _pool(self, chosen: ChosenVoice, leases: AsyncExitStack) -> tuple[ModelPool[SpeechModel], int]:
+    async def _pool(self, chosen: ChosenVoice, leases: AsyncExitStack) -> ModelPool[SpeechModel]:
         await trio.lowlevel.checkpoint()
         name = chosen.engine.name
         if name not in self._pools:
-            pool = await leases.enter_async_context(self._engines.model(chosen.engine).lease())
-            self._pools[name] = (pool, await pool.run(lambda model: model.rate, session=self._session))
+            self._pools[name] = await leases.enter_async_context(self._engines.model(chosen.engine).lease())
         return self._pools[name]
 
     async def _take(self, clause: SpokenClause, words: Sequence[SpokenWord], rate: int, voice: str) -> None:
@@ -249,3 +248,9 @@ class _Speaker:
             await self._outlet.send(piece)
         else:
             await trio.lowlevel.checkpoint()
+
+
+def _speak(
+    words: Sequence[SpokenWord], mix: VoiceMix, speed: float, model: SpeechModel
+) -> tuple[SpokenClause, int]:
+    return model.speak(words, mix, speed), model.rate

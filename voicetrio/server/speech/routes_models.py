@@ -1,0 +1,79 @@
+"""The routes that tell about the server: models, health, metrics."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import trio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from voicetrio.server.speech.errors import ApiError
+from voicetrio.server.speech.service import SpeechService
+from voicetrio.services.speech.engines import MODEL_ALIASES
+from voicetrio.version import __version__
+
+__all__ = ["ModelRoutes"]
+
+
+@final
+class ModelRoutes:
+    """Handlers that share one service."""
+
+    def __init__(self, service: SpeechService) -> None:
+        self._service = service
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("/v1/models", self.models, methods=["GET"]),
+            Route("/v1/models/{name:path}", self.model, methods=["GET"]),
+            Route("/healthz", self.healthz, methods=["GET"]),
+            Route("/readyz", self.readyz, methods=["GET"]),
+            Route("/metrics", self.metrics, methods=["GET"]),
+        ]
+
+    async def models(self, request: Request) -> JSONResponse:
+        """List the models, OpenAI's names included."""
+        self._service.client(request)
+        await trio.lowlevel.checkpoint()
+        return JSONResponse({"object": "list", "data": [_model(name) for name in self._names()]})
+
+    async def model(self, request: Request) -> JSONResponse:
+        """Tell of one model."""
+        self._service.client(request)
+        await trio.lowlevel.checkpoint()
+        name = request.path_params["name"]
+        if name not in self._names():
+            raise ApiError(404, f"there is no model {name[:100]!r}", param="model", code="model_not_found")
+        return JSONResponse(_model(name))
+
+    async def healthz(self, _request: Request) -> JSONResponse:
+        """Answer 200 as long as the process runs."""
+        await trio.lowlevel.checkpoint()
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    async def readyz(self, _request: Request) -> JSONResponse:
+        """Answer 503 once the server takes no more work."""
+        await trio.lowlevel.checkpoint()
+        if self._service.is_draining:
+            return JSONResponse({"status": "draining"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def metrics(self, request: Request) -> Response:
+        """Tell everything that is counted, for Prometheus."""
+        self._service.client(request)
+        await trio.lowlevel.checkpoint()
+        return PlainTextResponse(
+            self._service.metrics.render(), headers={"Content-Type": self._service.metrics.content_type}
+        )
+
+    def _names(self) -> list[str]:
+        engines = [engine.name for engine in self._service.engines.all]
+        return list(dict.fromkeys([*engines, *self._service.recogniser.names, *MODEL_ALIASES]))
+
+
+def _model(name: str) -> dict[str, Any]:
+    # ``created`` is a required number of OpenAI's: nothing is known about it.
+    return {"id": name, "object": "model", "created": 0, "owned_by": "voicetrio"}
