@@ -36,6 +36,7 @@ app.command("voicetrio.cli.demo.command:demo")
 app.command("voicetrio.cli.talk:talk")
 app.command("voicetrio.cli.serve:serve")
 app.command("voicetrio.cli.simulate:simulate")
+app.command("voicetrio.cli.bench:bench")
 app.command("voicetrio.cli.doctor:doctor")
 
 

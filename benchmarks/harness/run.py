@@ -1,0 +1,146 @@
+"""What ``voicetrio bench`` does, and what a question's own file does when it is run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from harness import charts, page, peers, results
+from harness.asking import Asked, ask
+from harness.question import Question
+from harness.questions import UnknownQuestion, find, find_all
+from harness.sides import SideFailed
+
+__all__ = ["bench", "run_alone"]
+
+FAILED = 1
+WRONG_USAGE = 2
+WITH_WARM_UP = 1
+
+
+def bench(
+    names: Sequence[str] = (),
+    *,
+    list_questions: bool = False,
+    setup_peers: bool = False,
+    effort: float = 1.0,
+    as_json: bool = False,
+    write: bool = True,
+) -> int:
+    """Ask the questions of these names (all, for none); return the exit status.
+
+    Args:
+        names: of questions.
+        list_questions: only list them.
+        setup_peers: only make the peers' environments.
+        effort: scales the number of rounds.
+        as_json: print the answers as one JSON object and no table.
+        write: bring results, page and charts up to date.
+    """
+    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    if list_questions:
+        for question in find_all():
+            console.print(f"{question.name:<18} {question.asks}", soft_wrap=True, markup=False)
+        return 0
+    if setup_peers:
+        return _set_up(errors)
+    try:
+        questions = find(tuple(names))
+    except UnknownQuestion as error:
+        errors.print(str(error), soft_wrap=True, markup=False)
+        return WRONG_USAGE
+    asked, failures = _ask_all(questions, effort, errors)
+    if as_json:
+        machine = results.describe_machine()
+        print(json.dumps({each.question.name: results.as_json(each, machine) for each in asked}, indent=1))
+    else:
+        for each in asked:
+            _print(console, each)
+    if write and asked:
+        _write(asked, errors)
+    for failure in failures:
+        errors.print(failure, markup=False, soft_wrap=True)
+    return FAILED if failures else 0
+
+
+def run_alone(question: Question, arguments: Sequence[str] | None = None) -> int:
+    """Run one question's file: measure, print, write nothing."""
+    parser = argparse.ArgumentParser(description=question.asks)
+    parser.add_argument("--effort", type=float, default=1.0, help="scales the number of rounds")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    return bench([question.name], effort=options.effort, as_json=options.json, write=False)
+
+
+def _set_up(errors: Console) -> int:
+    try:
+        peers.set_up(lambda text: errors.print(text, markup=False))
+    except subprocess.CalledProcessError as error:
+        errors.print(f"a peer's environment was not made: {error}", markup=False)
+        return FAILED
+    return 0
+
+
+def _ask_all(questions: Sequence[Question], effort: float, errors: Console) -> tuple[list[Asked], list[str]]:
+    """Ask one after the other; a question that fails does not keep the others from being asked."""
+    asked, failures = [], []
+    seconds = {q.name: q.round_s * (max(1.0, q.rounds * effort) + WITH_WARM_UP) for q in questions}
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        bar = progress.add_task("benchmarks", total=sum(seconds.values()))
+        done_s = 0.0
+        for question in questions:
+            name, lasts_s = question.name, seconds[question.name]
+
+            def say(what: str, name: str = name) -> None:
+                progress.update(bar, description=f"{name}: {what}")
+
+            def advance(part: float, before_s: float = done_s, lasts_s: float = lasts_s) -> None:
+                progress.update(bar, completed=before_s + lasts_s * part)
+
+            try:
+                asked.append(ask(question, effort=effort, say=say, advance=advance))
+            except SideFailed as error:
+                failures.append(f"{name}: {error}")
+            done_s += lasts_s
+            progress.update(bar, completed=done_s)
+    return asked, failures
+
+
+def _print(console: Console, asked: Asked) -> None:
+    title = f"\n{asked.question.name}: {asked.question.asks}"
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    width = max((len(each.figure.name) for each in asked.answers), default=0)
+    for each in asked.answers:
+        target = each.figure.target
+        judged = "" if target is None else f"  target {target}: {each.verdict}"
+        console.print(f"  {each.figure.name:<{width}}  {each}{judged}", markup=False, soft_wrap=True)
+    if asked.left_out:
+        console.print(
+            f"  left out: {', '.join(asked.left_out)} (voicetrio bench --setup-peers)",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _write(asked: Sequence[Asked], errors: Console) -> None:
+    kept = results.read()
+    for each in asked:
+        results.merge(kept, each)
+    results.write(kept)
+    try:
+        drawn = charts.draw(kept)
+    except charts.ChartsMissing as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        drawn = frozenset()
+    page.PAGE.write_text(page.page(kept, drawn), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(bench(sys.argv[1:]))

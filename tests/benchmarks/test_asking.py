@@ -1,0 +1,71 @@
+"""Asking: the sides' processes, rounds in turn, noise that repeats them, and what is written down."""
+
+import json
+from pathlib import Path
+
+import pytest
+from harness import asking, page, results
+from harness.question import Figure, Question, Side, Target
+from harness.sides import SideFailed
+
+FILE = str(Path(__file__).parent / "measured.py")
+
+
+def a_question(*sides, figures=None, **changes):
+    figures = figures or (Figure("calls", "", lambda r: r["counts"]["calls"]),)
+    return Question(name="q", asks="how many?", sides=sides, figures=figures, does_not_say="much", **changes)
+
+
+def test_a_side_keeps_its_process_over_the_rounds_and_warms_up_once():
+    asked = asking.ask(a_question(Side("counts", FILE, "count"), rounds=3, steady=10.0))
+    assert [each["counts"]["calls"] for each in asked.rounds] == [2, 3, 4]
+    assert all(each["counts"]["cpu_s"] >= 0 for each in asked.rounds)
+
+
+def test_noise_repeats_the_rounds_up_to_a_limit():
+    asked = asking.ask(a_question(Side("counts", FILE, "count"), rounds=3, steady=0.0))
+    assert len(asked.rounds) == 3 * asking.MOST
+    assert asked.is_noisy
+
+
+def test_a_side_that_fails_says_what_happened():
+    with pytest.raises(SideFailed, match=r"(?s)bad: ValueError: no such thing.*Traceback"):
+        asking.ask(a_question(Side("bad", FILE, "broken")))
+
+
+def test_sides_take_turns():
+    told = []
+    sides = (Side("counts", FILE, "count"), Side("other", FILE, "constant", arguments={"value": 1.0}))
+    asking.ask(a_question(*sides, rounds=3, steady=10.0), say=told.append)
+    order = [text.split(",")[0] for text in told if "warming" not in text]
+    assert order == ["counts", "other", "other", "counts", "counts", "other"]
+
+
+def test_a_peer_without_an_environment_is_left_out_and_named(monkeypatch):
+    monkeypatch.setattr("harness.sides.python_of", lambda peer: None)
+    sides = (Side("counts", FILE, "count"), Side("peer", FILE, "count", peer="pipecat"))
+    figures = (
+        Figure("calls", "", lambda r: r["counts"]["calls"]),
+        Figure("theirs", "", lambda r: r["peer"]["calls"]),
+    )
+    asked = asking.ask(a_question(*sides, figures=figures, rounds=3, steady=10.0))
+    assert asked.left_out == ("peer",)
+    assert [each.figure.name for each in asked.answers] == ["calls"]
+
+
+def test_the_results_and_the_page_hold_what_was_measured(tmp_path):
+    figures = (Figure("value", "ms", lambda r: r["fixed"]["value"], Target(at_most=5)),)
+    side = Side("fixed", FILE, "constant", arguments={"value": 4.0})
+    asked = asking.ask(a_question(side, figures=figures, rounds=3))
+    kept = results.read(tmp_path / "none.json")
+    results.merge(kept, asked)
+    results.write(kept, tmp_path / "results.json")
+    read = results.read(tmp_path / "results.json")
+    (figure,) = read["questions"]["q"]["figures"]
+    assert (figure["median"], figure["verdict"], figure["samples"]) == (4.0, "pass", 3)
+    assert len(read["questions"]["q"]["rounds"]) == 3
+    assert {"processor", "python", "versions", "commit"} <= read["questions"]["q"]["machine"].keys()
+    text = page.page(read)
+    assert "| [q](#q) | value | <= 5 ms | 4 ms | **pass** |" in text
+    assert "**What this does not say:** much" in text
+    json.dumps(read, allow_nan=False)
