@@ -523,3 +523,28 @@ async def test_a_failure_that_was_told_is_not_told_again_when_it_is_raised(
         async with open_session(Peer(), behaviour):
             await trio.sleep_forever()
     assert [str(each) for each in told] == ["the first branch", "'the second branch'"]
+
+
+async def test_leaving_the_block_does_not_shorten_a_grace_that_was_given(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def slow(context: SessionContext) -> None:
+        await context.wait_ending()
+        await trio.sleep(20)
+
+    async with open_session(Peer(), slow) as session:
+        session.end(grace=30)
+    assert trio.current_time() == pytest.approx(20)
+    assert session.result.late == ()
+
+
+async def test_at_the_end_of_the_drain_the_bed_is_cut_too(autojump_clock: trio.testing.MockClock) -> None:
+    peer = Peer()
+    async with open_session(peer, speaking(2.0)) as session:
+        session.playout.start_bed(BED)
+        await trio.sleep(0.3)
+        peer.reading = trio.Event()
+        session.end(grace=0.5)
+        await trio.sleep(0.6)
+        ticks = session.playout.statistics().ticks
+    assert session.playout.statistics().ticks == ticks

@@ -54,6 +54,8 @@ class PlayoutStatistics:
     ticks: int
     blocked_ticks: int
     """Ticks that the full outbox did not take; their audio was made later."""
+    late_ticks: int
+    """Ticks for which the event loop came a whole frame or more too late."""
     slips: int
     slipped_s: float
     position: int
@@ -97,6 +99,7 @@ class Playout:
         self._became_idle = trio.Event()
         self._ticks = 0
         self._blocked = 0
+        self._late = 0
         outbox.on_written = self._written
 
     # --- what others call ---
@@ -208,6 +211,7 @@ class Playout:
         return PlayoutStatistics(
             ticks=self._ticks,
             blocked_ticks=self._blocked,
+            late_ticks=self._late,
             slips=self._pacer.slips,
             slipped_s=self._pacer.slipped_s,
             position=self._pacer.position,
@@ -236,7 +240,9 @@ class Playout:
                 now = trio.current_time()
                 self._catch_up(now)
                 due = self._pacer.due
-                await trio.sleep_until(due if due > now else now + self._frame_s)
+                wake_at = due if due > now else now + self._frame_s
+                await trio.sleep_until(wake_at)
+                self._late += trio.current_time() - wake_at >= self._frame_s
         finally:
             self._running = False
 
@@ -269,6 +275,7 @@ class Playout:
         """
         self._take_back()
         self._tail = None
+        self._mixer = Mixer(self.rate)  # the bed ends here, too: the outbox has room again
         for speech in self._queue:
             speech._cut_short()
         self._recent.extend(self._queue)

@@ -70,6 +70,8 @@ class Session:
         """The session's name: it stands in its tasks' names and in its events."""
         self.peer = peer
         """The transport."""
+        self.opened_at = trio.current_time()
+        """When it was opened (``trio.current_time()``)."""
         self._reporter = Reporter(name)
         self.hub = EventHub(self._reporter.screen)
         """Where the session's events are told."""
@@ -469,6 +471,7 @@ class Session:
             frames_dropped_in=now.inlet.dropped_items,
             ticks=now.playout.ticks,
             ticks_blocked=now.playout.blocked_ticks,
+            ticks_late=now.playout.late_ticks,
             slips=now.playout.slips,
             slipped_s=now.playout.slipped_s,
             clears=now.playout.clears,
@@ -529,7 +532,8 @@ async def open_session(
             session.cancel()
             raise
         else:
-            session.end()
+            if not session.ending:  # a grace that the application gave is not shortened to the default
+                session.end()
     if session._failures:
         raise session._error([] if body_error is None else [body_error]) from None
     if body_error is not None:
