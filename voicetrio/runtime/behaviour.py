@@ -98,11 +98,6 @@ class SessionContext:
         with self._deadlines.cleanup(within_s) as scope:
             yield scope
 
-    async def _wait_conversation(self) -> Conversational:
-        await self._provided.wait()
-        assert self._conversation is not None
-        return self._conversation
-
 
 class Behaviour(Protocol):
     """What a session does.  It returns when it has nothing more to do, or after ``inlet`` ended."""

@@ -50,10 +50,6 @@ class Deadlines:
             finally:
                 self._scopes.discard(scope)
 
-    def owns(self, scope: object) -> bool:
-        """Tell whether ``scope`` is one of the open cleanup scopes."""
-        return scope in self._scopes
-
 
 @contextmanager
 def using_deadlines(deadlines: Deadlines) -> Iterator[None]:
