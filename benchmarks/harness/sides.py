@@ -46,7 +46,16 @@ class _Worker:
         if side.peer is not None:
             del environment["PYTHONPATH"]
         self._process = subprocess.Popen(
-            [python, str(WORKER), str(core), side.file, side.function, json.dumps(dict(side.arguments))],
+            # -P: the harness's own folder is no place to import from.
+            [
+                python,
+                "-P",
+                str(WORKER),
+                str(core),
+                side.file,
+                side.function,
+                json.dumps(dict(side.arguments)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
