@@ -548,3 +548,39 @@ async def test_at_the_end_of_the_drain_the_bed_is_cut_too(autojump_clock: trio.t
         await trio.sleep(0.6)
         ticks = session.playout.statistics().ticks
     assert session.playout.statistics().ticks == ticks
+
+
+async def test_a_relay_passes_audio_on_as_it_comes(autojump_clock: trio.testing.MockClock) -> None:
+    peer = Peer(Traits(output_rate=24000))
+
+    async def relay(context: SessionContext) -> None:
+        async with context.open_relay() as outlet:
+            for level in (5, 6, 7):
+                # The positions of where it came from mean nothing here.
+                await outlet.send(AudioFrame(np.full(480, level, "<i2").tobytes(), 24000, position=9999))
+            with pytest.raises(ConfigError, match="mono at 24000 Hz, not 1 channels at 16000 Hz"):
+                await outlet.send(AudioFrame.silence(320, 16000))
+        with pytest.raises(trio.ClosedResourceError):
+            await outlet.send(AudioFrame.silence(480, 24000))
+
+    async with open_session(peer, relay) as session:
+        started = trio.current_time()
+        await session.wait_ended()
+    assert [(time, frame.position) for time, frame in peer.frames] == [(started, k * 480) for k in range(3)]
+    assert set(peer.played.tolist()) == {5, 6, 7}
+
+
+async def test_a_relay_drops_what_the_peer_does_not_take(autojump_clock: trio.testing.MockClock) -> None:
+    peer = Peer(Traits(output_rate=24000))
+    peer.reading = trio.Event()
+
+    async def relay(context: SessionContext) -> None:
+        async with context.open_relay() as outlet:
+            for _ in range(40):
+                await outlet.send(AudioFrame.silence(480, 24000))
+            assert session.statistics().outbox.dropped_items == 14  # one is being written, 0.5 s wait
+            peer.reading.set()
+
+    async with open_session(peer, relay) as session:
+        await session.wait_ended()
+    assert len(peer.frames) == 26

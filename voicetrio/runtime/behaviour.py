@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, final
 
 import trio
 
+from voicetrio.errors import ConfigError
 from voicetrio.frames import AudioFrame, DtmfFrame, Frame, MessageFrame
 from voicetrio.runtime.deadlines import Deadlines
 from voicetrio.runtime.emit import EventHub
@@ -44,6 +45,7 @@ class SessionContext:
         hub: EventHub,
         outbox: Outbox,
         deadlines: Deadlines,
+        on_end_request: Callable[[str], object],
     ) -> None:
         self.name = name
         """The session's name."""
@@ -61,8 +63,7 @@ class SessionContext:
         self._ending = trio.Event()
         self._provided = trio.Event()
         self._conversation: Conversational | None = None
-        self._end_requests: list[str] = []
-        self._ask_end = trio.Event()
+        self._on_end_request = on_end_request
 
     @property
     def ending(self) -> bool:
@@ -80,8 +81,7 @@ class SessionContext:
 
     def request_end(self, reason: str) -> None:
         """Ask the session to end, as its owner would with ``session.end``."""
-        self._end_requests.append(reason)
-        self._ask_end.set()
+        self._on_end_request(reason)
 
     def provide(self, conversation: Conversational) -> None:
         """Let ``conversation`` answer ``session.say`` and be ``session.conversation``."""
@@ -91,6 +91,15 @@ class SessionContext:
     def send_message(self, data: Any) -> bool:
         """Send ``data`` (anything that JSON can carry) to the peer's application; False if it has no room."""
         return self._outbox.put(SendMessage(data))
+
+    def open_relay(self) -> trio.abc.SendChannel[Frame]:
+        """Return an outlet that passes audio on as it comes: unpaced, unmixed, and not counted as heard.
+
+        For what is paced already, such as another peer's microphone.  Frames are mono at the output rate
+        (else ConfigError).  ``send`` never waits: what the outbox has no room for is dropped, and counted
+        among its drops.  Not to be used beside the playout, because a peer has one clock.
+        """
+        return _RelayOutlet(self)
 
     @contextmanager
     def cleanup(self, within_s: float = 1.0) -> Iterator[trio.CancelScope]:
@@ -118,20 +127,11 @@ async def run_behaviour(behaviour: AnyBehaviour, context: SessionContext) -> Non
     await behaviour(context.inlet, _PlayoutOutlet(context))
 
 
-@final
-class _PlayoutOutlet(trio.abc.SendChannel[Frame]):
-    """A pipeline's outlet that is the peer: audio is played, live; other frames are sent.
-
-    Audio that piles up (the loop stalled, or the pipeline makes bursts) is dropped from its old end, so
-    that the live path is as quick after a stall as before it.
-    """
+class _PeerOutlet(trio.abc.SendChannel[Frame]):
+    """A pipeline's outlet that is the peer."""
 
     def __init__(self, context: SessionContext) -> None:
         self._context = context
-        playout = context.playout
-        live_s = 2 * playout.lead_s if context.traits.live else None
-        self._speech: Speech = playout.open_speech("pipeline", live_s=live_s)
-        self._speech.release()
         self._closed = False
 
     async def send(self, frame: Frame) -> None:
@@ -140,7 +140,7 @@ class _PlayoutOutlet(trio.abc.SendChannel[Frame]):
             raise trio.ClosedResourceError
         match frame:
             case AudioFrame():
-                await self._speech.send(frame)
+                await self._send_audio(frame)
                 return
             case MessageFrame(data=data):
                 self._context.send_message(data)
@@ -149,6 +149,53 @@ class _PlayoutOutlet(trio.abc.SendChannel[Frame]):
             case _:
                 raise TypeError(f"a peer cannot be sent a {type(frame).__name__}: send audio")
         await trio.lowlevel.checkpoint()
+
+    async def _send_audio(self, frame: AudioFrame) -> None:
+        raise NotImplementedError
+
+
+@final
+class _RelayOutlet(_PeerOutlet):
+    """See ``SessionContext.open_relay``."""
+
+    def __init__(self, context: SessionContext) -> None:
+        super().__init__(context)
+        self._position = 0
+
+    async def _send_audio(self, frame: AudioFrame) -> None:
+        rate = self._context.traits.output_rate
+        if frame.rate != rate or frame.channels != 1:
+            raise ConfigError(
+                f"a relay passes on mono at {rate} Hz, not {frame.channels} channels at {frame.rate} Hz"
+            )
+        moved = frame.at(self._position)
+        self._context._outbox.offer(moved)
+        self._position = moved.end
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Send no more."""
+        self._closed = True
+        await trio.lowlevel.checkpoint()
+
+
+@final
+class _PlayoutOutlet(_PeerOutlet):
+    """Audio is played, live; other frames are sent.
+
+    Audio that piles up (the loop stalled, or the pipeline makes bursts) is dropped from its old end, so
+    that the live path is as quick after a stall as before it.
+    """
+
+    def __init__(self, context: SessionContext) -> None:
+        super().__init__(context)
+        playout = context.playout
+        live_s = 2 * playout.lead_s if context.traits.live else None
+        self._speech: Speech = playout.open_speech("pipeline", live_s=live_s)
+        self._speech.release()
+
+    async def _send_audio(self, frame: AudioFrame) -> None:
+        await self._speech.send(frame)
 
     async def aclose(self) -> None:
         """Play what was sent to its end."""

@@ -108,8 +108,9 @@ class Outbox:
         return True
 
     def offer(self, frame: AudioFrame) -> bool:
-        """Queue one tick's audio; return False if there is no room, or the gate is shut."""
+        """Queue audio; return False, and count it as dropped, if there is no room, or the gate is shut."""
         if not self._gate.is_open or not self.has_room(frame.duration_s):
+            self._dropped += 1
             return False
         self._queued_s += frame.duration_s
         self._peak_s = max(self._peak_s, self._queued_s)
