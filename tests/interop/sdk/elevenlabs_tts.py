@@ -22,9 +22,8 @@ single = b"".join(stream)
 
 # The SDK has no client for several contexts, but it has their types.
 multi, finals = {}, []
-target = (
-    f"{url}/v1/text-to-speech/voice-1/multi-stream-input?model_id=eleven_flash_v2_5&output_format=pcm_16000"
-)
+target = f"{url}/v1/text-to-speech/voice-1/multi-stream-input?model_id=eleven_flash_v2_5"
+target += "&output_format=pcm_16000&sync_alignment=true"
 with connect(target, additional_headers={"xi-api-key": key}) as socket:
 
     def send(**fields):

@@ -106,6 +106,7 @@ class _Voice:
         self._name = name
         self._is_auto = is_auto
         self._schedule = list(DEFAULT_SCHEDULE)
+        self._has_times = connection.request.query.get("sync_alignment") == "true"
         self._buffer = ""
         self._ready: list[str] = []
         self._changed = trio.Event()
@@ -162,7 +163,8 @@ class _Voice:
             chars = text[start : start + CHUNK_CHARS]
             part = samples[start * step : (start + CHUNK_CHARS) * step]
             data = encode_speech(part, "mulaw" if codec == "ulaw" else "s16le")
-            await self._tell({"audio": base64.b64encode(data).decode(), **_alignments(chars)})
+            times = _alignments(chars) if self._has_times else {"alignment": None}
+            await self._tell({"audio": base64.b64encode(data).decode(), **times})
 
     async def _tell(self, message: dict[str, Any]) -> None:
         context = {"contextId": self._name} if self._name else {}

@@ -17,6 +17,7 @@ import trio
 from trio.testing import memory_stream_pair
 from websockets.frames import Frame, Opcode
 
+from voicetrio.connection.dialling import hide
 from voicetrio.connection.websocket import (
     HandshakeFailed,
     MessageSocket,
@@ -223,8 +224,16 @@ class Standin(ABC):
             ours, theirs = memory_stream_pair()
             self._nursery.start_soon(self._serve, ours)
             own = headers() if callable(headers) else headers
-            async with open_websocket_client(url, headers=own, limits=limits, stream=theirs) as socket:
-                yield socket
+            is_open = False
+            try:
+                async with open_websocket_client(url, headers=own, limits=limits, stream=theirs) as socket:
+                    is_open = True
+                    yield socket
+            except HandshakeFailed as error:
+                if is_open:
+                    raise
+                text = hide(error.why, [value for _name, value in own])
+                raise HandshakeFailed(text, status=error.status, retry_after=error.retry_after) from None
 
         return connect
 

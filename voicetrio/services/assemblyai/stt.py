@@ -1,0 +1,102 @@
+"""Recognition with AssemblyAI's streaming models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final, final
+
+from voicetrio.connection.connection import Connection, open_connection
+from voicetrio.connection.dialling import websocket_dialler
+from voicetrio.connection.settings import ConnectionSettings, Keepalive
+from voicetrio.machines.reconnect import ReconnectSettings
+from voicetrio.services.assemblyai.wire import TurnHearing, classify_end
+from voicetrio.services.credentials import Secret, find_key
+from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings, OnMessage
+from voicetrio.services.wires import Dial, address, check_range
+
+__all__ = ["AssemblyAISTT"]
+
+VERSION: Final = "2025-05-12"
+KEEPALIVE_S: Final = 20.0
+LEAST_CHUNK_S: Final = 0.05
+PACE: Final = 1.25
+"""Audio that comes much faster than real time ends the session (code 4029); what that means is not told."""
+
+
+@final
+class AssemblyAISTT(ConnectedSTT):
+    """The recogniser of one session.
+
+    Args:
+        api_key: by default ASSEMBLYAI_API_KEY of the environment.
+        model: such as ``universal-streaming-english``; None leaves it to AssemblyAI.
+        rate: hertz of the audio, 8000 to 48000.
+        format_turns: with punctuation and capitals; costs some of AssemblyAI's time at each end.
+        keyterms: words to expect.
+        min_turn_silence_ms: silence after which a confident model ends a turn.
+        max_turn_silence_ms: silence after which it ends any turn.
+        options: further options of the address, by AssemblyAI's names.
+        settings: how it is used.
+        connection: bounds of the connection.
+        reconnect: how it comes back.
+        url: the address of the API.
+        dial: opens the socket.
+
+    Raises ConfigError for a missing key or an option that AssemblyAI does not take.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | Secret | None = None,
+        model: str | None = None,
+        rate: int = 16000,
+        format_turns: bool = True,
+        keyterms: Sequence[str] = (),
+        min_turn_silence_ms: int | None = None,
+        max_turn_silence_ms: int | None = None,
+        options: Mapping[str, object] | None = None,
+        settings: HearingSettings | None = None,
+        connection: ConnectionSettings | None = None,
+        reconnect: ReconnectSettings | None = None,
+        url: str = "wss://streaming.assemblyai.com",
+        dial: Dial = websocket_dialler,
+    ) -> None:
+        key = find_key("AssemblyAI", api_key, "ASSEMBLYAI_API_KEY")
+        check_range("AssemblyAI", "rate", rate, 8000, 48000)
+        query = {
+            "sample_rate": rate,
+            "encoding": "pcm_s16le",
+            "speech_model": model,
+            "format_turns": format_turns,
+            "keyterms_prompt": json.dumps(list(keyterms)) if keyterms else None,
+            "min_turn_silence": min_turn_silence_ms,
+            "max_turn_silence": max_turn_silence_ms,
+            **(options or {}),
+        }
+        headers = [("Authorization", key.reveal()), ("AssemblyAI-Version", VERSION)]
+        connect = dial(address(url, "/v3/ws", query), headers=headers)
+        keep_alive = json.dumps({"type": "KeepAlive"})
+
+        def open_line(on_message: OnMessage) -> AbstractAsyncContextManager[Connection]:
+            return open_connection(
+                connect,
+                name="assemblyai",
+                settings=connection,
+                reconnect=reconnect,
+                keepalive=Keepalive(KEEPALIVE_S, lambda: keep_alive),
+                on_message=on_message,
+                classifier=classify_end,
+                dial_now=False,
+            )
+
+        settings = settings or HearingSettings(
+            chunk_s=LEAST_CHUNK_S, pad_s=LEAST_CHUNK_S, pace=PACE, burst_s=2.0, replay_s=10.0
+        )
+
+        def make_wire() -> TurnHearing:
+            return TurnHearing(key, formats=format_turns)
+
+        super().__init__("assemblyai", rate, make_wire, open_line, settings)

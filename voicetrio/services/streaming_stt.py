@@ -1,0 +1,518 @@
+"""A recogniser behind a connection: audio goes out as it comes, transcripts come back.
+
+A vendor's *wire* says how audio is given, how a stretch is finalized, and what the answers mean, without I/O;
+``machines.dictation`` decides which transcripts that makes.  Four tasks do the rest: one takes what comes in,
+one sends audio, one asks to finalize and one tells transcripts.
+
+1. The connection lives as long as ``listen``.  It is dialled with the first audio, and after a clean close
+   while nothing came, with the next.
+2. Audio is kept until a final transcript covers it.  After a loss it is given again on the new stream, no
+   faster than the vendor allows; words that were final before are not told again.
+3. Silence that nobody spoke in is not kept.
+4. The vendor's times count the samples of a stream: they are brought to the capture clock through every gap
+   and every pad.
+5. A vendor that was asked to finalize, and says nothing at all, is taken for lost.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeAlias, final
+
+import attrs
+import trio
+
+from voicetrio.connection.connection import Connection
+from voicetrio.connection.faults import ConnectionLost
+from voicetrio.connection.recovery import ReplayQueue
+from voicetrio.connection.websocket.socket import Message
+from voicetrio.errors import ConfigError
+from voicetrio.events import Transcript, TranscriptWord
+from voicetrio.frames import AudioFrame
+from voicetrio.machines.dictation import Dictation, Hypothesis
+from voicetrio.services.stt import SttInput
+
+__all__ = [
+    "ConnectedSTT",
+    "Finalized",
+    "Finished",
+    "Heard",
+    "HearingAnswer",
+    "HearingSettings",
+    "HearingWire",
+    "OpenLine",
+]
+
+KEPT_SILENCE_S = 1.0
+"""So much audio before speech is given again after a loss: the VAD tells late that it began."""
+FILLED_GAP_S = 0.5
+"""A shorter gap in the audio is given as silence, so that words keep their distance."""
+QUIET_S = 2.0
+"""After so long without audio the connection is not held to be in use."""
+
+
+@attrs.frozen(kw_only=True)
+class Heard:
+    """A hypothesis about a stretch of the stream; times in seconds from the stream's first sample."""
+
+    text: str
+    final: bool
+    start_s: float | None = None
+    """None: where the hypothesis before it ended."""
+    end_s: float | None = None
+    """None: as far as audio was given."""
+    words: Sequence[tuple[str, float, float]] = ()
+    """``(word, start_s, end_s)``, with the text's punctuation."""
+    ends_turn: bool = False
+    joins: bool = False
+    """Its text continues the one before without a space."""
+
+
+@attrs.frozen
+class Finalized:
+    """What was asked to be finalized, the oldest first, is."""
+
+
+@attrs.frozen
+class Finished:
+    """The vendor has told all it will tell."""
+
+
+HearingAnswer: TypeAlias = Heard | Finalized | Finished
+"""What a vendor's message means."""
+
+
+class HearingWire(Protocol):
+    """How one vendor's socket is spoken to; no I/O."""
+
+    def opened(self) -> None:
+        """A new stream begins."""
+        ...
+
+    def audio(self, pcm: bytes) -> Message:
+        """Return the message that carries ``pcm``: s16le, mono."""
+        ...
+
+    def finalize(self) -> Message | None:
+        """Return what asks for the final text of all audio so far; None if the vendor has nothing for it."""
+        ...
+
+    def finish(self) -> Message | None:
+        """Return what ends the stream, after which the vendor tells the rest and Finished."""
+        ...
+
+    def read(self, message: Message) -> Sequence[HearingAnswer]:
+        """Return what ``message`` means.
+
+        Raises ServiceError when it ends the stream; one that is not transient ends the connection.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class HearingSettings:
+    """How a recogniser is used; times in seconds."""
+
+    chunk_s: float = 0.1
+    """Audio is given in pieces of this length."""
+    pad_s: float = 0.0
+    """A shorter piece, at an end, is filled with silence to this length."""
+    answer_s: float = 2.0
+    """A recogniser that was asked to finalize is waited for so long."""
+    lost_s: float = 8.0
+    """One that cannot be asked is waited for so long."""
+    finish_s: float = 2.0
+    """At the end the rest is waited for so long."""
+    replay_s: float = 30.0
+    """So much audio is kept to be given again."""
+    pace: float = 2.0
+    """Seconds of audio a second that the vendor takes at most."""
+    burst_s: float = 4.0
+    """Seconds of audio that it takes at once."""
+
+
+class OpenLine(Protocol):
+    """Opens the connection, see ``open_connection``."""
+
+    def __call__(self, on_message: OnMessage, /) -> AbstractAsyncContextManager[Connection]:
+        """Open it for as long as the block lasts."""
+        ...
+
+
+class OnMessage(Protocol):
+    """Takes each message at once."""
+
+    def __call__(self, message: Message, /) -> None:
+        """Take it."""
+        ...
+
+
+class ConnectedSTT:
+    """The recogniser of one session, over one connection; ``listen`` runs once at a time.
+
+    Args:
+        name: the service, for events and errors.
+        rate: hertz of the mono audio.
+        make_wire: makes the vendor's wire.
+        open_line: opens the connection.
+        settings: see there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rate: int,
+        make_wire: Callable[[], HearingWire],
+        open_line: OpenLine,
+        settings: HearingSettings,
+    ) -> None:
+        self._name = name
+        self._rate = rate
+        self._make_wire = make_wire
+        self._open_line = open_line
+        self._settings = settings
+
+    @property
+    def rate(self) -> int:
+        """Hertz."""
+        return self._rate
+
+    async def listen(
+        self, inlet: trio.abc.ReceiveChannel[SttInput], outlet: trio.abc.SendChannel[Transcript]
+    ) -> None:
+        """Recognise until ``inlet`` ends; see ``STT.listen``.
+
+        Raises ServiceError when the connection gave up, ConfigError for audio of another format.
+        """
+        run = _Run(self._name, self._rate, self._make_wire(), self._settings)
+        async with self._open_line(run.on_message) as connection:
+            await run.run(connection, inlet, outlet)
+
+
+@final
+class _Run:
+    """One call of ``listen``."""
+
+    def __init__(self, name: str, rate: int, wire: HearingWire, settings: HearingSettings) -> None:
+        self._name = name
+        self._rate = rate
+        self._wire = wire
+        self._settings = settings
+        self._queue = ReplayQueue(
+            name, rate, max_s=settings.replay_s, pace=settings.pace, burst_s=settings.burst_s
+        )
+        self._dictation = Dictation(rate, answer_s=settings.answer_s, lost_s=settings.lost_s)
+        self._clock = _StreamClock(rate)
+        self._stream = 0
+        self._pending = bytearray()
+        self._giving = trio.Lock()
+        self._heard_to = 0
+        """Just past the audio that came in."""
+        self._has_audio = False
+        self._sent_to = 0
+        """Just past the audio that the present stream was given."""
+        self._changed = trio.Event()
+        self._received_at = 0.0
+        self._inlet_ended = False
+        self._all_sent = False
+        self._finish_asked = False
+        self._finished = trio.Event()
+        self._failures: list[Exception] = []
+
+    async def run(
+        self,
+        connection: Connection,
+        inlet: trio.abc.ReceiveChannel[SttInput],
+        outlet: trio.abc.SendChannel[Transcript],
+    ) -> None:
+        connection.on_lost(self._lost)
+        async with trio.open_nursery() as nursery:
+            for part in (self._send(connection), self._ask(connection), self._tell(connection, outlet)):
+                nursery.start_soon(self._guard, part, nursery.cancel_scope)
+            await self._guard(self._take(inlet), nursery.cancel_scope)
+        if self._failures:
+            first = self._failures[0]
+            raise first if len(self._failures) == 1 else ExceptionGroup(self._name, self._failures)
+
+    async def _guard(self, part: Awaitable[None], scope: trio.CancelScope) -> None:
+        """Run one task; its failure ends all, and is raised once, without a group around it."""
+        await trio.lowlevel.checkpoint()
+        try:
+            await part
+        except Exception as error:
+            self._failures.append(error)
+            scope.cancel("recognition failed")
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+
+    # --- what comes in ---
+
+    async def _take(self, inlet: trio.abc.ReceiveChannel[SttInput]) -> None:
+        async for item in inlet:
+            if isinstance(item, AudioFrame):
+                self._hear(item)
+            elif item.kind == "start":
+                self._dictation.start(item.position)
+            else:
+                self._dictation.stop(item.position, trio.current_time())
+            self._notify()
+        self._inlet_ended = True
+        self._dictation.end(self._heard_to, trio.current_time())
+        self._queue.close()
+        self._notify()
+
+    def _hear(self, frame: AudioFrame) -> None:
+        if frame.rate != self._rate or frame.channels != 1:
+            raise ConfigError(
+                f"{self._name} expects mono audio of {self._rate} Hz, "
+                f"not {frame.channels} channel(s) of {frame.rate} Hz"
+            )
+        if not self._has_audio:
+            self._has_audio = True
+            self._queue.cover(frame.position)
+        elif self._dictation.is_idle:
+            # Up to a moment ago nobody spoke: that need not be heard again.
+            self._queue.cover(max(self._heard_to, frame.position) - round(KEPT_SILENCE_S * self._rate))
+        self._heard_to = frame.end
+        self._queue.push(frame)
+
+    # --- what goes out ---
+
+    async def _send(self, connection: Connection) -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            changed = self._changed
+            try:
+                frame: AudioFrame | None = await self._queue.take()
+                # While audio comes, a clean close is a loss; while none does, it is not.
+                with connection.using():
+                    while frame is not None:
+                        await self._give(connection, frame)
+                        frame = await self._next_soon()
+            except ConnectionLost:
+                self._stream = 0
+            except trio.EndOfChannel:
+                if self._dictation.deadline == math.inf or self._has_stream(connection):
+                    self._all_sent = True
+                    self._notify()
+                if self._dictation.deadline == math.inf:
+                    return
+                with connection.using():
+                    if self._has_stream(connection):
+                        await changed.wait()
+                    else:
+                        await self._begin(connection)
+
+    async def _next_soon(self) -> AudioFrame | None:
+        with trio.move_on_after(QUIET_S):
+            return await self._queue.take()
+        return None
+
+    def _has_stream(self, connection: Connection) -> bool:
+        return self._stream != 0 and connection.stream == self._stream
+
+    async def _begin(self, connection: Connection) -> None:
+        """Wait for a stream, and begin it with what was not answered."""
+        self._stream = 0
+        number = await connection.wait_usable()
+        self._wire.opened()
+        self._dictation.lost()
+        self._queue.rewind()
+        self._pending.clear()
+        self._clock = _StreamClock(self._rate)
+        self._sent_to = 0
+        self._all_sent = False
+        self._stream = number
+        self._notify()
+
+    async def _give(self, connection: Connection, frame: AudioFrame) -> None:
+        if not self._has_stream(connection):
+            await self._begin(connection)
+            return  # the frame comes again, after the oldest that is not answered
+        gap = frame.position - self._sent_to if self._clock.count else 0
+        if 0 < gap <= FILLED_GAP_S * self._rate:
+            self._add(bytes(2 * gap), self._sent_to)
+        self._add(bytes(frame.pcm), frame.position)
+        size = 2 * round(self._settings.chunk_s * self._rate)
+        async with self._giving:
+            while len(self._pending) >= size:
+                await self._give_chunk(connection, size)
+        self._notify()
+
+    def _add(self, pcm: bytes, position: int) -> None:
+        self._clock.add(position, len(pcm) // 2)
+        self._pending += pcm
+        self._sent_to = position + len(pcm) // 2
+
+    async def _give_chunk(self, connection: Connection, size: int) -> None:
+        chunk = bytes(self._pending[:size])
+        del self._pending[:size]
+        await connection.send(self._wire.audio(chunk), stream=self._stream)
+
+    async def _give_rest(self, connection: Connection) -> None:
+        """Give what is left of a chunk, padded if the vendor needs that."""
+        async with self._giving:
+            if self._pending:
+                missing = 2 * round(self._settings.pad_s * self._rate) - len(self._pending)
+                if missing > 0:
+                    self._clock.pad(missing // 2)
+                    self._pending += bytes(missing)
+                await self._give_chunk(connection, len(self._pending))
+
+    # --- finalizing ---
+
+    async def _ask(self, connection: Connection) -> None:
+        while True:
+            changed = self._changed
+            position = self._dictation.to_ask
+            if position is not None and self._stream and (self._sent_to >= position or self._all_sent):
+                await self._ask_once(connection)
+                continue
+            if self._inlet_ended and self._all_sent and self._dictation.deadline == math.inf:
+                break
+            await changed.wait()
+        await self._finish(connection)
+
+    async def _ask_once(self, connection: Connection) -> None:
+        try:
+            await self._give_rest(connection)
+            message = self._wire.finalize()
+            if message is not None:
+                await connection.send(message, stream=self._stream)
+        except ConnectionLost:
+            await trio.lowlevel.checkpoint()
+            return
+        self._dictation.asked(trio.current_time())
+        self._notify()
+
+    async def _finish(self, connection: Connection) -> None:
+        message = self._wire.finish()
+        self._finish_asked = True
+        if message is not None and self._stream and connection.stream == self._stream:
+            try:
+                await connection.send(message, stream=self._stream)
+            except ConnectionLost:
+                await trio.lowlevel.checkpoint()
+            else:
+                with trio.move_on_after(self._settings.finish_s):
+                    await self._finished.wait()
+        self._finished.set()
+        self._notify()
+        await trio.lowlevel.checkpoint()
+
+    # --- what comes back ---
+
+    def on_message(self, message: Message) -> None:
+        """Take a message of the vendor; never waits."""
+        now = self._received_at = trio.current_time()
+        for answer in self._wire.read(message):
+            match answer:
+                case Heard():
+                    hypothesis = self._place(answer)
+                    self._dictation.heard(hypothesis, now)
+                    if hypothesis.final:
+                        self._queue.cover(hypothesis.end)
+                case Finalized():
+                    self._dictation.finalized(now)
+                case Finished():
+                    self._finished.set()
+        self._notify()
+
+    def _place(self, heard: Heard) -> Hypothesis:
+        clock = self._clock
+        words = tuple(
+            TranscriptWord(text, clock.position(start_s), clock.position(end_s))
+            for text, start_s, end_s in heard.words
+        )
+        if heard.end_s is not None:
+            end = clock.position(heard.end_s)
+        else:
+            end = words[-1].end if words else self._sent_to
+        if heard.start_s is not None:
+            start = clock.position(heard.start_s)
+        else:
+            start = words[0].start if words else min(self._dictation.covered, end)
+        return Hypothesis(
+            text=heard.text,
+            final=heard.final,
+            start=start,
+            end=end,
+            words=words,
+            ends_turn=heard.ends_turn,
+            joins=heard.joins,
+        )
+
+    def _lost(self, stream: int, _lost: ConnectionLost) -> None:
+        if stream == self._stream:
+            self._stream = 0
+            self._dictation.lost()
+            if self._finish_asked:
+                self._finished.set()
+            self._notify()
+
+    async def _tell(self, connection: Connection, outlet: trio.abc.SendChannel[Transcript]) -> None:
+        await trio.lowlevel.checkpoint()
+        dictation = self._dictation
+        while True:
+            changed = self._changed
+            transcript = dictation.take()
+            if transcript is not None:
+                await outlet.send(transcript)
+                continue
+            if self._finished.is_set() and self._inlet_ended and dictation.deadline == math.inf:
+                return
+            with trio.CancelScope(deadline=dictation.deadline):
+                await changed.wait()
+            asked_at = dictation.asked_at
+            dictation.tick(trio.current_time())
+            is_late = dictation.asked_at != asked_at
+            if (
+                asked_at is not None
+                and is_late
+                and self._received_at < asked_at
+                and self._has_stream(connection)
+            ):
+                connection.recycle("it was asked to finalize, and said nothing")
+
+
+@final
+class _StreamClock:
+    """Brings the samples of one stream to the capture clock."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._offsets: list[int] = []
+        self._positions: list[int] = []
+        self._next: int | None = None
+        self.count = 0
+        """Samples of the stream so far."""
+
+    def add(self, position: int, sample_count: int) -> None:
+        """So many samples follow, from ``position`` on."""
+        if position != self._next:
+            self._offsets.append(self.count)
+            self._positions.append(position)
+        self.count += sample_count
+        self._next = position + sample_count
+
+    def pad(self, sample_count: int) -> None:
+        """So many samples of silence follow, which are nowhere on the capture clock."""
+        self.count += sample_count
+        self._offsets.append(self.count)
+        self._positions.append(self._next or 0)
+
+    def position(self, seconds: float) -> int:
+        """Return the capture position of a time in the stream."""
+        if not self._offsets:
+            return 0
+        offset = min(round(seconds * self._rate), self.count)
+        index = max(0, bisect_right(self._offsets, offset) - 1)
+        position = self._positions[index] + offset - self._offsets[index]
+        # A time inside a pad is the pad's place.
+        last = self._positions[index + 1] if index + 1 < len(self._positions) else None
+        return position if last is None else min(position, last)

@@ -1,0 +1,148 @@
+"""What the wires of vendors share: addresses, JSON that may be anything, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol, TypeAlias
+from urllib.parse import quote, urlencode, urlsplit
+
+from voicetrio.connection.connection import Connect
+from voicetrio.connection.dialling import Headers
+from voicetrio.connection.websocket.socket import Message
+from voicetrio.errors import ConfigError, ServiceError
+
+__all__ = [
+    "Dial",
+    "Fault",
+    "address",
+    "check_choice",
+    "check_range",
+    "error_of_status",
+    "malformed",
+    "numbers",
+    "parse_object",
+]
+
+Fault: TypeAlias = Literal["ours", "credentials", "limit", "theirs", "network"]
+SHOWN_CHARS: Final = 80
+
+
+class Dial(Protocol):
+    """Makes what opens a socket; ``websocket_dialler`` is the usual one."""
+
+    def __call__(self, url: str, *, headers: Headers) -> Connect:
+        """Return what opens a socket to ``url``."""
+        ...
+
+
+# --- addresses and options -----------------------------------------------------------------------------
+
+
+def address(base: str, path: str, query: Mapping[str, object]) -> str:
+    """Return the address of ``path`` at ``base`` with ``query``.
+
+    Values of None are left out, booleans are ``true`` and ``false``, and a list gives its name to each of its
+    values.  Raises ConfigError when ``base`` is no WebSocket address.
+    """
+    parts = urlsplit(base)
+    if parts.scheme not in ("ws", "wss") or not parts.netloc:
+        raise ConfigError(f"{base!r} is not the address of a service: it begins with wss:// and a host")
+    pairs: list[tuple[str, str]] = []
+    for name, value in query.items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        pairs += [(name, _text(each)) for each in values if each is not None]
+    text = urlencode(pairs, quote_via=quote)
+    return f"{base.rstrip('/')}{path}" + (f"?{text}" if text else "")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check_choice(service: str, name: str, value: object, choices: Iterable[object]) -> None:
+    """Raise ConfigError unless ``value`` is one of ``choices``."""
+    allowed = tuple(choices)
+    if value not in allowed:
+        listed = ", ".join(str(each) for each in allowed)
+        raise ConfigError(f"{service} has no {name} {value!r}: choose one of {listed}")
+
+
+def check_range(service: str, name: str, value: float | None, low: float, high: float) -> None:
+    """Raise ConfigError unless ``value`` is None or lies from ``low`` to ``high``."""
+    if value is not None and not low <= value <= high:
+        raise ConfigError(f"{name} of {service} is from {low:g} to {high:g}, not {value!r}")
+
+
+# --- messages ------------------------------------------------------------------------------------------
+
+
+def parse_object(service: str, message: Message) -> dict[str, Any]:
+    """Return the JSON object that a text message holds.  Raises ServiceError when it holds none."""
+    try:
+        value = json.loads(message) if isinstance(message, str) else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise malformed(service, message)
+    return value
+
+
+def malformed(service: str, message: object) -> ServiceError:
+    """Return the error of a message that is not of the wire; another stream may be better."""
+    if isinstance(message, bytes):
+        shown = f"{len(message)} bytes"
+    else:
+        text = message if isinstance(message, str) else json.dumps(message, default=str)
+        shown = repr(text[:SHOWN_CHARS])
+        if text.lstrip()[:1] == "<":
+            shown += " (a page: does a proxy stand between?)"
+    return ServiceError(f"sent what it does not say: {shown}", service=service, transient=True)
+
+
+def numbers(values: Sequence[Any]) -> list[float]:
+    """Return ``values`` as finite numbers.  Raises ValueError if one is not."""
+    result = [float(value) for value in values]
+    if any(value != value or abs(value) == float("inf") for value in result):
+        raise ValueError("a time is not a number")
+    return result
+
+
+# --- errors --------------------------------------------------------------------------------------------
+
+_ADVICE: Final[Mapping[Fault, str]] = {
+    "credentials": "check the key, and that it may use this service",
+    "ours": "check the voice, the model and the options",
+    "limit": "use fewer at once, or a larger plan",
+    "theirs": "it may pass",
+    "network": "check what stands between",
+}
+
+
+def error_of_status(
+    service: str, status: int, text: str, *, retry_after_s: float | None = None
+) -> ServiceError:
+    """Return the error of a status that means what HTTP's does, with whose fault it is and what to do."""
+    fault: Fault
+    if status in (401, 403, 407):
+        fault, transient = "credentials", False
+    elif status == 402:
+        fault, transient = "limit", False
+        text = f"{text} (the account has no credit left)"
+    elif status in (408, 425):
+        fault, transient = "theirs", True
+    elif status == 429:
+        fault, transient = "limit", True
+    elif 400 <= status < 500:
+        fault, transient = "ours", False
+    else:
+        fault, transient = "theirs", True
+    return ServiceError(
+        f"{text} (status {status}): {_ADVICE[fault]}",
+        service=service,
+        fault=fault,
+        transient=transient,
+        retry_after_s=retry_after_s,
+    )
