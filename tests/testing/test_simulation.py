@@ -213,7 +213,9 @@ def test_an_action_runs_before_the_step_that_it_was_given() -> None:
 
     cut = simulate(conversation, 7, at_steps={whole.target_step + 20: end})
     at = next(k for k, entry in enumerate(cut.entries) if "at a step" in entry.detail)
-    assert cut.entries[:at] == whole.entries[:at]  # until then nothing is different
+    # Until then nothing is different: the end itself starts the watch over the close, then tells.
+    assert (cut.entries[at - 1].task, cut.entries[at - 1].event) == ("session-1/close watch", "spawned")
+    assert cut.entries[: at - 1] == whole.entries[: at - 1]
     assert cut.entries != whole.entries
 
 

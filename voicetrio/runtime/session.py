@@ -5,8 +5,8 @@ The tasks, and who owns them::
     the application's task ── body of ``async with open_session(...)``
     root nursery
      └─ supervisor
-         ├─ guard nursery ── close watch (breaks what outlives ``close_by``)
-         ├─ outer nursery ── transport · playout · stall watch · requests
+         ├─ guard nursery ── close watch, once it ends (breaks what outlives ``close_by``)
+         ├─ outer nursery ── transport · playout · watch (a stalled peer, a cancellation)
          └─ inner nursery ── the behaviour: listening, conversation, replies
 
 The inner nursery ends first.  Then the playout drains, the bed fades, the transport says goodbye, and the
@@ -99,6 +99,7 @@ class Session:
             hub=self.hub,
             outbox=self._outbox,
             deadlines=self._deadlines,
+            on_end_request=lambda reason: self.end(reason=reason),
         )
         self._state: Literal["open", "ending", "cancelled", "over"] = "open"
         self._reason = ""
@@ -113,6 +114,8 @@ class Session:
         self._drain_scope = trio.CancelScope()
         self._watch_scope = trio.CancelScope()
         self._supervisor: trio.lowlevel.Task | None = None
+        self._guard: trio.Nursery | None = None
+        self._closing = False
         self._inside_over = False
         self._inside_gone = trio.Event()
         self._transport_over = trio.Event()
@@ -221,7 +224,7 @@ class Session:
             with emitting_to(self.hub), using_deadlines(self._deadlines), using_gate(self._gate):
                 with self.hub.observed_by(self._forward):
                     async with trio.open_nursery() as guard:
-                        guard.start_soon(self._watch_close, name=f"{self.name}/close watch")
+                        self._guard = guard
                         try:
                             await self._run_inside(task_status)
                         finally:
@@ -235,10 +238,9 @@ class Session:
         async with trio.open_nursery() as outer:
             self._outer_scope = outer.cancel_scope
             for what, task in (
-                ("requests", self._serve_requests),
                 ("transport", self._run_transport),
                 ("playout", self.playout.run),
-                ("stall watch", self._watch_stall),
+                ("watch", self._watch),
             ):
                 outer.start_soon(self._guarded, what, task, name=f"{self.name}/{what}")
             async with trio.open_nursery() as inner:
@@ -282,30 +284,28 @@ class Session:
             self._transport_over.set()
         await trio.lowlevel.checkpoint()
 
-    async def _serve_requests(self) -> None:
-        """End when the behaviour asks for it; notice a cancellation from outside."""
+    async def _watch(self) -> None:
+        """Notice a peer that takes nothing for ``stall_s``, and a cancellation from outside."""
+        stall_s = self._settings.stall_s
         try:
-            await self._context._ask_end.wait()
-            self.end(reason=self._context._end_requests[0])
-            await trio.sleep_forever()
+            while True:
+                since = self._outbox.stuck_since
+                now = trio.current_time()
+                if since is not None and now - since >= stall_s:
+                    self._peer_stalled(f"the peer took nothing for {stall_s:g} s")
+                    since = None
+                await trio.sleep_until((now if since is None else since) + stall_s)
         except trio.Cancelled:
             if not self._inside_over:
                 closing_late = trio.current_time() >= self._deadlines.close_by
                 self._shut_down(self._reason if closing_late else "cancelled")
             raise
 
-    async def _watch_stall(self) -> None:
-        """A peer that takes nothing for ``stall_s`` is gone."""
-        while True:
-            since = self._outbox.stuck_since
-            now = trio.current_time()
-            if since is not None and now - since >= self._settings.stall_s:
-                why = f"the peer took nothing for {self._settings.stall_s:g} s"
-                take_for_lost = getattr(self.peer, "take_for_lost", None)
-                if take_for_lost is None or not take_for_lost(why):
-                    self._peer_gone(PeerGone(why))
-                since = None
-            await trio.sleep_until((now if since is None else since) + self._settings.stall_s)
+    def _peer_stalled(self, why: str) -> None:
+        """A peer that may come back on another connection is lost; any other is gone."""
+        take_for_lost = getattr(self.peer, "take_for_lost", None)
+        if take_for_lost is None or not take_for_lost(why):
+            self._peer_gone(PeerGone(why))
 
     async def _watch_close(self) -> None:
         """At ``close_by``, open the shields that are not ours; then name whoever still keeps the session."""
@@ -358,6 +358,10 @@ class Session:
         for scope in (self._inner_scope, self._drain_scope):
             scope.deadline = min(scope.deadline, self._deadlines.drain_by)
         self._outer_scope.deadline = min(self._outer_scope.deadline, self._deadlines.close_by)
+        if not self._closing and self._guard is not None and not self._inside_over:
+            # Only a session that ends has a ``close_by``, so only then is there something to watch.
+            self._closing = True
+            self._guard.start_soon(self._watch_close, name=f"{self.name}/close watch")
 
     def _shut_down(self, reason: str) -> None:
         if self._state in ("cancelled", "over"):
