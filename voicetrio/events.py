@@ -25,6 +25,8 @@ __all__ = [
     "LinkDropped",
     "MessageReceived",
     "Paused",
+    "PeerBack",
+    "PeerLost",
     "PlayoutSlipped",
     "ReplyAudible",
     "ReplyCommitted",
@@ -36,6 +38,7 @@ __all__ = [
     "ReplyWord",
     "Resumed",
     "SessionEnding",
+    "SessionExpiring",
     "SessionStarted",
     "SourceEnded",
     "SpeechStarted",
@@ -86,6 +89,33 @@ class SessionEnding(Event):
     reason: str
     drain_by: float | None
     """When what is not yet played will be cut; None when it was cancelled."""
+
+
+@attrs.frozen(kw_only=True)
+class SessionExpiring(Event):
+    """The server will end the session soon: there is time for a last sentence."""
+
+    reason: str
+    """``max_duration``, or ``server_restart``."""
+    left_s: float
+    """Until then, in seconds."""
+
+
+@attrs.frozen(kw_only=True)
+class PeerLost(Event):
+    """The peer's network was lost: the session waits for it, and the playout's clock stands still."""
+
+    why: str
+    wait_s: float
+    """How long it is waited for, in seconds."""
+
+
+@attrs.frozen(kw_only=True)
+class PeerBack(Event):
+    """The peer is back on a new connection; ``position`` is that of the next sample that it is sent."""
+
+    away_s: float
+    """How long it could not be reached, in seconds."""
 
 
 @attrs.frozen(kw_only=True)

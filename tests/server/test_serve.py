@@ -17,8 +17,8 @@ from voicetrio.connection.websocket import (
 from voicetrio.errors import ConfigError
 from voicetrio.frames import AudioFrame
 from voicetrio.runtime.session import open_session
+from voicetrio.server.peer import ServedPeer
 from voicetrio.server.serve import serve_sessions
-from voicetrio.transports.websocket import WebSocketPeer
 
 
 async def echo(context) -> None:
@@ -30,7 +30,7 @@ async def echo(context) -> None:
     speech.finish()
 
 
-async def answer(peer: WebSocketPeer) -> None:
+async def answer(peer: ServedPeer) -> None:
     async with open_session(peer, echo) as session:
         await session.wait_ended()
 
@@ -78,7 +78,7 @@ async def test_a_client_is_served_over_loopback(nursery):
 async def test_the_handler_sees_how_the_client_came(nursery):
     seen = []
 
-    async def look(peer: WebSocketPeer) -> None:
+    async def look(peer: ServedPeer) -> None:
         seen.append((peer.request.path, dict(peer.request.query), peer.request.headers["x-token"], peer.name))
         assert peer.request.remote.startswith("127.0.0.1:")
         await trio.lowlevel.checkpoint()
@@ -92,7 +92,7 @@ async def test_the_handler_sees_how_the_client_came(nursery):
 
 
 async def test_a_handler_that_raises_ends_its_own_session_only(nursery, caplog):
-    async def fail_sometimes(peer: WebSocketPeer) -> None:
+    async def fail_sometimes(peer: ServedPeer) -> None:
         if peer.request.path == "/fail":
             raise RuntimeError("a bug of the application")
         await answer(peer)
@@ -114,7 +114,7 @@ async def test_a_session_that_fails_closes_with_its_own_goodbye(nursery, caplog)
     async def broken(_context) -> None:
         raise RuntimeError("in the behaviour")
 
-    async def handler(peer: WebSocketPeer) -> None:
+    async def handler(peer: ServedPeer) -> None:
         async with open_session(peer, broken) as session:
             await session.wait_ended()
 
@@ -200,7 +200,7 @@ async def test_close_accepts_nobody_and_lets_sessions_go_on():
 async def test_cancelling_the_server_says_goodbye_and_leaves_no_task():
     sessions = []
 
-    async def handler(peer: WebSocketPeer) -> None:
+    async def handler(peer: ServedPeer) -> None:
         async with open_session(peer, echo) as session:
             sessions.append(session)
             await session.wait_ended()
@@ -255,4 +255,4 @@ async def test_an_address_that_is_not_this_machines_is_refused():
     with pytest.raises(
         ConfigError, match=r"cannot listen on 192\.0\.2\.1:0: this machine has no such address"
     ):
-        await serve_sessions(answer, 0, "192.0.2.1")
+        await serve_sessions(answer, 0, "192.0.2.1", open_to_all=True)

@@ -43,6 +43,8 @@ class SessionCounters:
     """Audio that a lagging behaviour did not take in time."""
     ticks: int
     ticks_blocked: int
+    ticks_late: int
+    """Ticks for which the event loop came a whole frame or more too late."""
     slips: int
     slipped_s: float
     clears: int

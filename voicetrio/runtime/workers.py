@@ -81,6 +81,10 @@ class WorkerStatistics:
     """Slots whose job has not returned, the abandoned ones included."""
     waiting: int
     """Calls that wait for a slot."""
+    waiting_sessions: int
+    """Sessions that these calls are for: each is served in its turn."""
+    longest_wait_s: float
+    """How long the call that waits longest has waited by now."""
     abandoned: tuple[str, ...]
     """Jobs whose caller is gone and whose thread has not returned: capacity that is lost for now."""
     abandoned_total: int
@@ -213,6 +217,7 @@ class ModelPool(Generic[M]):
         # A system thread's name has room for 15 characters.
         self._runner: Runner = runner or partial(_run_in_thread, limiter, f"vt-{name}"[:15])
         self._queues: OrderedDict[str, deque[trio.lowlevel.Task]] = OrderedDict()
+        self._asked_at: dict[trio.lowlevel.Task, float] = {}
         self._busy: dict[Job[Any], M] = {}
         self._abandoned: dict[Job[Any], None] = {}
         self._abandoned_total = 0
@@ -261,6 +266,10 @@ class ModelPool(Generic[M]):
             workers=self._size,
             busy=len(self._busy),
             waiting=sum(map(len, self._queues.values())),
+            waiting_sessions=len(self._queues),
+            longest_wait_s=max(
+                (trio.current_time() - asked_at for asked_at in self._asked_at.values()), default=0.0
+            ),
             abandoned=tuple(job.name for job in self._abandoned),
             abandoned_total=self._abandoned_total,
             completed=self._completed,
@@ -282,7 +291,11 @@ class ModelPool(Generic[M]):
                 del self._queues[session]
             return trio.lowlevel.Abort.SUCCEEDED
 
-        model: M = await trio.lowlevel.wait_task_rescheduled(abort)
+        self._asked_at[waiter] = trio.current_time()
+        try:
+            model: M = await trio.lowlevel.wait_task_rescheduled(abort)
+        finally:
+            del self._asked_at[waiter]
         return model
 
     def _release(self, model: M) -> None:

@@ -2,20 +2,21 @@
 
 The tasks, all in one nursery::
 
-    serve_sessions ── accept loop(s)
+    serve_sessions ── accept loop(s) · load watch · drain
      ├─ socket task    handshake, then the connection's reader until the socket is dropped
      └─ session task   the application's handler, once a session; holds a slot
 
-A socket task hands its peer to a *slot*; the slot's session task is another child of the server, so the two
-end separately.  Whatever a peer does or a handler raises ends that session only.
+A socket task hands its peer to a session task, which is another child of the server; so the two end
+separately, and a client whose network was lost comes back on another socket.  Whatever a peer does or a
+handler raises ends that session only.
 """
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, final
@@ -35,24 +36,36 @@ from voicetrio.connection.websocket import (
 )
 from voicetrio.errors import ConfigError
 from voicetrio.runtime.deadlines import cleanup
+from voicetrio.server.admission import Admission, AdmissionStatistics, Ticket
+from voicetrio.server.authentication import Authenticator
+from voicetrio.server.draining import Drain
+from voicetrio.server.entrance import RESUME_PURPOSE, Entrance, Newcomer, Returning
+from voicetrio.server.listening import is_loopback, open_listeners, remote_of, shape_buffers
+from voicetrio.server.load import LagStatistics, LoadWatch, PoolSource
+from voicetrio.server.origins import OriginRule
+from voicetrio.server.peer import ServedPeer
+from voicetrio.server.settings import ServerSettings
+from voicetrio.server.steps import SlowStep, StepWatch, watching_steps
+from voicetrio.server.tally import Tally
+from voicetrio.server.tokens import TokenSigner
 from voicetrio.transports.serializers.native import NativeWire
-from voicetrio.transports.websocket import WebSocketPeer
 
 __all__ = ["Handler", "PlainAnswers", "ServerStatistics", "SessionServer", "serve_sessions"]
 
 _log = logging.getLogger("voicetrio.server")
 
-Handler: TypeAlias = Callable[[WebSocketPeer], Awaitable[object]]
+Handler: TypeAlias = Callable[[ServedPeer], Awaitable[object]]
 """Called once a session with the accepted peer; opens the session that it wants."""
 
 PlainAnswers: TypeAlias = Callable[[UpgradeRequest], PlainAnswer | None]
 """Answers GETs that ask for no WebSocket, such as a browser's for a page; None for what it does not know."""
 
-SEND_BUFFER_BYTES = 65536
-"""Of the kernel, for each socket: about a second of audio, so that a peer that stops reading is noticed."""
-RECEIVE_BUFFER_BYTES = 131072
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
+_TEXT = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
+_UNHEARD = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -62,22 +75,31 @@ class ServerStatistics:
     open_sockets: int
     """Connections, those in the opening handshake included."""
     open_sessions: int
+    lost_peers: int
+    """Sessions whose client is waited for."""
     accepted: int
     """Peers that were given to a handler, in all."""
     answered: int
     """Plain requests that were given a page."""
     refused: int
     """Connections that did not become a WebSocket: refused, malformed, or too slow."""
+    resumed: int
+    """Connections that brought a lost client back."""
     failed: int
     """Handlers that raised."""
+    admission: AdmissionStatistics
+    lag: LagStatistics
+    slow_steps: tuple[SlowStep, ...]
 
 
 @final
 class _Slot:
-    """What a session holds on to: the peer that a socket task attached, and the time it is let go."""
+    """A session: its peer, its place, and the time at which its sockets are let go."""
 
-    def __init__(self, peer: WebSocketPeer) -> None:
+    def __init__(self, peer: ServedPeer, ticket: Ticket) -> None:
         self.peer = peer
+        self.ticket = ticket
+        self.scope = trio.CancelScope()
         self.released = trio.Event()
 
 
@@ -89,18 +111,50 @@ class SessionServer:
         self,
         handler: Handler,
         listeners: list[trio.SocketListener],
-        limits: SocketLimits,
-        lead_s: float,
+        settings: ServerSettings,
+        *,
         plain: PlainAnswers | None,
+        authenticate: Authenticator | None,
+        origins: OriginRule,
+        signer: TokenSigner,
+        tls: ssl.SSLContext | None,
+        pools: Sequence[PoolSource],
+        steps: StepWatch,
     ) -> None:
+        self.settings = settings
+        """The parameters that it was given."""
+        self.tally = Tally()
+        """What became of its sessions."""
+        self.load = LoadWatch(
+            max_lag_s=settings.max_lag_s, max_pool_wait_s=settings.max_pool_wait_s, pools=pools
+        )
+        """How loaded the process is."""
         self._handler = handler
         self._listeners = listeners
-        self._limits = limits
-        self._lead_s = lead_s
         self._plain = plain
+        self._signer = signer
+        self._tls = tls
+        self._steps = steps
+        self._slots: dict[str, _Slot] = {}
+        self._peers: dict[str, ServedPeer] = {}
+        self._admission = Admission(
+            max_sessions=settings.max_sessions,
+            retry_after_s=settings.retry_after_s,
+            overload=self.load.overload,
+        )
+        self._entrance = Entrance(
+            admission=self._admission,
+            origins=origins,
+            authenticate=authenticate,
+            signer=signer,
+            peers=self._peers,
+            make_wire=partial(NativeWire.from_query, lead_s=settings.lead_s, rewind_s=settings.rewind_s),
+        )
+        self._drain = Drain(self._slots.values, settings.last_words_s)
         self._accepting = trio.CancelScope()
         self._numbers = itertools.count(1)
-        self._sockets = self._sessions = self._accepted = self._answered = self._refused = self._failed = 0
+        self._sockets = self._handshakes = self._accepted = self._answered = 0
+        self._refused = self._resumed = self._failed = 0
         self.addresses: tuple[tuple[str, int], ...] = tuple(
             listener.socket.getsockname()[:2] for listener in listeners
         )
@@ -116,24 +170,54 @@ class SessionServer:
         """Where a client on this machine finds the server."""
         host, port = self.addresses[0]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+        scheme = "ws" if self._tls is None else "wss"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def close(self) -> None:
         """Accept nobody any more.  Sessions go on; ``serve_sessions`` returns after the last one."""
         self._accepting.cancel()
 
+    def drain(self, within_s: float = 30.0, *, code: int = 1012, reason: str = "server_restart") -> None:
+        """Stop without cutting anybody off; synchronous, and a second call can only shorten.
+
+        From now on upgrades are refused with 503.  Sessions may finish; those that are left
+        ``settings.last_words_s`` before the deadline are ended gracefully with ``reason``, and what is left
+        at the deadline is cancelled.  Their connections are closed with ``code``: 1012 (restart) or 1001
+        (going away). Then ``serve_sessions`` returns.
+        """
+        self._admission.is_draining = True
+        self._drain.begin(within_s, code=code, reason=reason)
+
+    def why_not_ready(self) -> str | None:
+        """Return why nobody would be let in now: ``draining``, ``full``, ``lag`` or ``pools``; else None."""
+        return self._admission.why_not()
+
     def statistics(self) -> ServerStatistics:
         """Return the counts so far."""
         return ServerStatistics(
             open_sockets=self._sockets,
-            open_sessions=self._sessions,
+            open_sessions=len(self._slots),
+            lost_peers=sum(slot.peer.is_lost for slot in self._slots.values()),
             accepted=self._accepted,
             answered=self._answered,
             refused=self._refused,
+            resumed=self._resumed,
             failed=self._failed,
+            admission=self._admission.statistics(),
+            lag=self.load.statistics(),
+            slow_steps=self._steps.statistics(),
         )
 
     # --- the tasks ---
+
+    async def _serve(self) -> None:
+        """Run the server's tasks until it was closed or drained, and its last session is over."""
+        async with trio.open_nursery() as watches:
+            watches.start_soon(self.load.run, name=f"load watch {self.url}")
+            watches.start_soon(self._run_drain, name=f"drain {self.url}")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._accept, nursery, name=f"accept {self.url}")
+            watches.cancel_scope.cancel()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         with self._accepting:
@@ -142,93 +226,138 @@ class SessionServer:
             )
         await trio.lowlevel.checkpoint()
 
+    async def _run_drain(self) -> None:
+        await self._drain.run()
+        self.close()
+
     async def _serve_socket(self, nursery: trio.Nursery, stream: trio.SocketStream) -> None:
         """One connection, from its first byte until its socket is dropped."""
         await trio.lowlevel.checkpoint()
+        remote = remote_of(stream)
+        if self._handshakes >= self.settings.max_handshakes:
+            await self._refuse_unheard(stream)
+            return
         self._sockets += 1
         try:
             async with stream:
-                await self._attach(nursery, stream)
+                await self._attach(nursery, stream, remote)
         except AnsweredPlainly:
             self._answered += 1
         except HandshakeFailed as error:
             self._refused += 1
-            _log.info("a connection from %s did not open: %s", _remote(stream), error)
+            _log.info("a connection from %s did not open: %s", remote, error)
         except Exception:
             _log.exception("a connection failed")
         finally:
             self._sockets -= 1
 
-    async def _attach(self, nursery: trio.Nursery, stream: trio.SocketStream) -> None:
-        with suppress(OSError):  # it may have left already: the handshake notices
-            stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        remote = _remote(stream)
-        driver, request = await accept_websocket(
-            stream, self._limits, remote=remote, refuse=self._refuse, plain=self._plain
-        )
-        socket = StreamSocket(stream, driver, self._limits, remote=remote)
-        wire = NativeWire.from_query(request.query, lead_s=self._lead_s)
+    async def _refuse_unheard(self, stream: trio.SocketStream) -> None:
+        self._admission.count_refused("handshakes")
+        self._refused += 1
+        with trio.move_on_after(1.0), suppress(trio.BrokenResourceError):
+            await stream.send_all(_UNHEARD % self.settings.retry_after_s)
+        await trio.aclose_forcefully(stream)
+
+    async def _attach(self, nursery: trio.Nursery, tcp: trio.SocketStream, remote: str) -> None:
+        shape_buffers(tcp)
+        limits = self.settings.limits
+        stream: trio.abc.Stream = tcp
+        if self._tls is not None:
+            stream = trio.SSLStream(tcp, self._tls, server_side=True, https_compatible=True)
+        let_in: list[Newcomer | Returning] = []
+
+        def refuse(request: UpgradeRequest) -> Refusal | None:
+            verdict = self._entrance.judge(request)
+            if isinstance(verdict, Refusal):
+                return verdict
+            let_in.append(verdict)
+            return None
+
+        self._handshakes += 1
+        try:
+            driver, request = await accept_websocket(
+                stream, limits, remote=remote, refuse=refuse, plain=self._answer
+            )
+        except BaseException:
+            for verdict in let_in:
+                if isinstance(verdict, Newcomer):
+                    verdict.ticket.release()
+            raise
+        finally:
+            self._handshakes -= 1
+        socket = StreamSocket(stream, driver, limits, remote=remote)
+        if isinstance(let_in[0], Newcomer):
+            slot = self._open_slot(let_in[0], socket, request)
+            nursery.start_soon(self._serve_session, slot, name=f"{slot.peer.name}/handler")
+            await socket.run(hold=slot.released)
+        else:
+            await self._bring_back(let_in[0], socket)
+
+    def _open_slot(self, newcomer: Newcomer, socket: StreamSocket, request: UpgradeRequest) -> _Slot:
+        """Count the session here and not in its task, so that no count misses one that is about to begin."""
         name = f"peer-{next(self._numbers)}"
-        slot = _Slot(WebSocketPeer(socket, wire, name=name, request=request))
+        settings = self.settings
+        if settings.resume_s > 0:
+            lasts_s = min(settings.max_session_s, 86400.0) + settings.resume_s
+            token = self._signer.sign(RESUME_PURPOSE, name, ttl_s=lasts_s)
+            newcomer.wire.offer_resume(token, settings.resume_s)
+        peer = ServedPeer(
+            socket,
+            newcomer.wire,
+            name=name,
+            request=request,
+            settings=settings,
+            observer=self.tally,
+            credentials=newcomer.credentials,
+        )
+        slot = _Slot(peer, newcomer.ticket)
         self._accepted += 1
-        # Counted here and not in the task, so that a count never misses a session that is about to begin.
-        self._sessions += 1
-        nursery.start_soon(self._serve_session, slot, name=f"{name}/handler")
+        self._slots[name] = slot
+        self._peers[name] = peer
+        return slot
+
+    async def _bring_back(self, returning: Returning, socket: StreamSocket) -> None:
+        peer = returning.peer
+        slot = self._slots.get(peer.name)
+        if slot is None or not peer.can_return:  # it ended while the answer was being written
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(socket.run)
+                await socket.close(GOING_AWAY, "the session is over")
+            return
+        self._resumed += 1
+        peer.attach(socket, returning.reported)
         await socket.run(hold=slot.released)
 
-    def _refuse(self, request: UpgradeRequest) -> Refusal | None:
-        try:
-            NativeWire.from_query(request.query)
-        except ConfigError as error:
-            return Refusal(400, f"{error}.\n")
-        return None
+    def _answer(self, request: UpgradeRequest) -> PlainAnswer | None:
+        if request.path == "/healthz":
+            return PlainAnswer(200, b"ok\n", _TEXT)
+        if request.path == "/readyz":
+            why = self.why_not_ready()
+            return PlainAnswer(200 if why is None else 503, f"{why or 'ready'}\n".encode(), _TEXT)
+        return None if self._plain is None else self._plain(request)
 
     async def _serve_session(self, slot: _Slot) -> None:
         """One session: the application's handler, whatever becomes of it."""
         peer = slot.peer
         code, reason = GOING_AWAY, "the server stops"
         try:
-            await self._handler(peer)
-            code, reason = 1000, "" if peer.was_run else "no session"
+            with slot.scope:
+                await self._handler(peer)
+                code, reason = 1000, "" if peer.was_run else "no session"
         except Exception:
             self._failed += 1
             code, reason = INTERNAL_ERROR, "the session failed"
             _log.exception("%s: its handler failed", peer.name)
         finally:
-            self._sessions -= 1
+            slot.ticket.release()
+            del self._slots[peer.name], self._peers[peer.name]
+            self._drain.notify()
             try:
-                with cleanup(within_s=self._limits.close_s):
+                with cleanup(within_s=self.settings.limits.close_s):
                     # A session that used it has closed it.
                     await peer.dismiss(code, reason, wait_answer=code != GOING_AWAY)  # noqa: ASYNC102
             finally:
                 slot.released.set()
-
-
-def _remote(stream: trio.SocketStream) -> str:
-    try:
-        host, port = stream.socket.getpeername()[:2]
-    except OSError:
-        return "a peer that has left"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-async def _listen(host: str, port: int) -> list[trio.SocketListener]:
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"the port must be from 0 to 65535, not {port}")
-    try:
-        listeners = await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        cause = error.__cause__ if error.errno is None and isinstance(error.__cause__, OSError) else error
-        why = {
-            errno.EADDRINUSE: "the port is in use: stop what uses it, or choose another port",
-            errno.EACCES: "not allowed: choose a port from 1024 on",
-            errno.EADDRNOTAVAIL: "this machine has no such address",
-        }.get(cause.errno or 0, str(cause))
-        raise ConfigError(f"cannot listen on {host}:{port}: {why}") from error
-    for listener in listeners:
-        # Before accepting, so that a client's first window is already the small one.
-        listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    return listeners
 
 
 async def serve_sessions(
@@ -236,26 +365,62 @@ async def serve_sessions(
     port: int,
     host: str = "127.0.0.1",
     *,
+    settings: ServerSettings | None = None,
     limits: SocketLimits | None = None,
-    lead_s: float = 0.06,
+    lead_s: float | None = None,
     plain: PlainAnswers | None = None,
+    authenticate: Authenticator | None = None,
+    allowed_origins: Iterable[str] = (),
+    open_to_all: bool = False,
+    tls: ssl.SSLContext | None = None,
+    signer: TokenSigner | None = None,
+    pools: Sequence[PoolSource] = (),
     task_status: trio.TaskStatus[SessionServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until ``server.close()`` and the end of the last session, or until cancelled.
+    """Serve until ``server.close()`` or ``drain()`` and the end of the last session, or until cancelled.
 
-    ``server = await nursery.start(serve_sessions, handler, port)`` returns when it listens; ``port`` 0 takes
-    a free one.  ``handler(peer)`` runs once for each peer, in a task of its own, and opens the session:
-    what it raises is logged and counted, and ends that session only.  A peer that it does not use
-    is closed when it returns (code 1000; 1011 when it raised).
+    ``server = await nursery.start(serve_sessions, handler, port)`` returns when it listens.  Cancelling ends
+    every session as ``session.cancel()`` does.
 
-    ``lead_s`` is how far ahead of the client's ear audio is sent.  ``plain`` answers a browser's
-    plain requests at the same port.  Messages are not compressed.
-    Cancelling ends every session as ``session.cancel()`` does.
+    Args:
+        handler: called once for each peer, in a task of its own; opens the session.  What it raises is logged
+            and counted.  A peer that it does not use is closed when it returns (1000; 1011 when it raised).
+        port: 0 takes a free one.
+        host: where to listen; elsewhere than on loopback it needs ``authenticate``, or ``open_to_all``.
+        settings: limits and times; ``limits`` and ``lead_s``, where given, replace those of the settings.
+        plain: answers a browser's plain requests, beside ``/healthz`` and ``/readyz``.
+        authenticate: says who a client is, before anything else is done for it.
+        allowed_origins: of web pages that may connect, beside the server's own.
+        open_to_all: serve strangers from other machines, on purpose.
+        tls: a server-side context, for ``wss://`` (see ``open_tls``).
+        signer: signs the tokens with which lost clients come back; by default one with a secret of its own.
+        pools: of models: while calls wait in them for too long, nobody new is let in.
 
-    Raises ConfigError, naming host and port, when it cannot listen there.
+    Raises ConfigError, naming host and port, when it cannot listen there, or must not.
     """
-    listeners = await _listen(host, port)
-    server = SessionServer(handler, listeners, limits or SocketLimits(), lead_s, plain)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(server._accept, nursery, name=f"accept {server.url}")
+    settings = settings or ServerSettings()
+    settings = attrs.evolve(
+        settings, limits=limits or settings.limits, lead_s=settings.lead_s if lead_s is None else lead_s
+    )
+    if not (is_loopback(host) or authenticate is not None or open_to_all):
+        raise ConfigError(
+            f"{host} can be reached from other machines: ask for credentials (authenticate=...),"
+            " or say that everybody may talk to the agent (open_to_all=True)"
+        )
+    origins = OriginRule(allowed_origins, loopback_only=is_loopback(host))
+    listeners = await open_listeners(host, port)
+    with watching_steps(settings.slow_step_s) as steps:
+        server = SessionServer(
+            handler,
+            listeners,
+            settings,
+            plain=plain,
+            authenticate=authenticate,
+            origins=origins,
+            signer=signer or TokenSigner(),
+            tls=tls,
+            pools=pools,
+            steps=steps,
+        )
         task_status.started(server)
+        await server._serve()

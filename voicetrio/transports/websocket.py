@@ -74,6 +74,10 @@ class WebSocketPeer:
         self._close_code = GOING_AWAY
         self._gone: PeerGone | None = None
         self._was_run = False
+        self.goodbye_code: int | None = None
+        """What the connection is closed with instead of 1000 or 1001, when we close it."""
+        self.heard_from_at = trio.current_time()
+        """When the client's last message came, in seconds."""
 
     @property
     def name(self) -> str:
@@ -119,9 +123,16 @@ class WebSocketPeer:
             raise
         finally:
             with cleanup(within_s=self._socket.limits.close_s):
-                await self._socket.close(self._close_code, wait_answer=False)  # noqa: ASYNC102
+                code = self._close_code
+                if code == GOING_AWAY and self.goodbye_code is not None:
+                    code = self.goodbye_code
+                await self._socket.close(code, wait_answer=False)  # noqa: ASYNC102
         if self._gone is not None:
             raise self._gone
+
+    def drop(self) -> None:
+        """Drop the connection without a goodbye: ``run`` raises PeerGone."""
+        self._socket.abort()
 
     async def dismiss(self, code: int = 1000, reason: str = "", *, wait_answer: bool = True) -> None:
         """Close the connection of a peer that no session took; does nothing when it is closed."""
@@ -144,7 +155,7 @@ class WebSocketPeer:
                 outbox.written(operation)
                 if isinstance(operation, HangUp):
                     self._is_leaving = True
-                    await self._socket.close(operation.code, operation.reason)
+                    await self._socket.close(self.goodbye_code or operation.code, operation.reason)
                     return
         except trio.BrokenResourceError:
             # The reader is told why; it ends this task.
@@ -157,6 +168,7 @@ class WebSocketPeer:
         try:
             while True:
                 received = self._wire.decode(await self._socket.receive())
+                self.heard_from_at = trio.current_time()
                 if received is not None:
                     self._give(inbound, received)
                 if self._gone is not None:

@@ -20,6 +20,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from voicetrio.connection.websocket.driver import Driver
+from voicetrio.connection.websocket.redaction import HideSecrets, redacted
 from voicetrio.connection.websocket.socket import HandshakeFailed, SocketLimits
 from voicetrio.errors import ConfigError
 
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger("voicetrio.websocket")
+_log.addFilter(HideSecrets())
 
 NOT_A_WEBSOCKET = "This address speaks WebSocket: connect to it with a WebSocket client.\n"
 
@@ -44,9 +46,9 @@ class UpgradeRequest:
 
     path: str
     """Without the query."""
-    query: Mapping[str, str]
+    query: Mapping[str, str] = attrs.field(repr=redacted)
     """Decoded; of a name that is given twice the last value counts."""
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=redacted)
     """Names in lower case; of a header that is given twice the values are joined by commas."""
     remote: str
     """The peer's address and port, for logs."""

@@ -20,6 +20,8 @@ __all__ = ["EVENTS_NOT_TOLD", "EVENT_NAMES", "encode_event"]
 EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     events.SessionStarted: "session_started",
     events.SessionEnding: "session_ending",
+    events.SessionExpiring: "session_expiring",
+    events.PeerBack: "peer_back",
     events.SourceEnded: "source_ended",
     events.Failure: "failure",
     events.SpeechStarted: "speech_started",
@@ -58,6 +60,7 @@ EVENTS_NOT_TOLD: Final[frozenset[type[Event]]] = frozenset(
         events.WorkLost,
         events.MessageReceived,
         events.Dtmf,
+        events.PeerLost,
     }
 )
 """What only an operator needs (tasks, links, services), and what the client itself sent."""

@@ -43,18 +43,34 @@ class _Wrong(Exception):
 class NativeWire:
     """One connection on our own wire."""
 
-    def __init__(self, *, input_rate: int = 16000, output_rate: int = 24000, lead_s: float = 0.06) -> None:
+    def __init__(
+        self,
+        *,
+        input_rate: int = 16000,
+        output_rate: int = 24000,
+        lead_s: float = 0.06,
+        rewind_s: float = 0.0,
+    ) -> None:
         for name, rate in (("input_rate", input_rate), ("output_rate", output_rate)):
             if rate not in RATES_HZ:
                 raise ConfigError(f"{name} must be one of {', '.join(map(str, RATES_HZ))}, not {rate}")
         self._traits = Traits(
-            input_rate=input_rate, output_rate=output_rate, lead_s=lead_s, can_clear=True, confirms=True
+            input_rate=input_rate,
+            output_rate=output_rate,
+            lead_s=lead_s,
+            can_clear=True,
+            confirms=True,
+            rewind_s=rewind_s,
         )
+        self._resume: dict[str, Any] = {}
+        self._standing: dict[str, int] = {}
         self._captured = 0
         self._next_position = 0
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str], *, lead_s: float = 0.06) -> NativeWire:
+    def from_query(
+        cls, query: Mapping[str, str], *, lead_s: float = 0.06, rewind_s: float = 0.0
+    ) -> NativeWire:
         """Make the wire that a client asked for in its address; raises ConfigError naming the field."""
         rates = {}
         for name in ("input_rate", "output_rate"):
@@ -63,12 +79,23 @@ class NativeWire:
                 if not (text.isascii() and text.isdigit() and len(text) <= 6):
                     raise ConfigError(f"{name} must be a whole number of hertz")
                 rates[name] = int(text)
-        return cls(**rates, lead_s=lead_s)
+        return cls(**rates, lead_s=lead_s, rewind_s=rewind_s)
 
     @property
     def traits(self) -> Traits:
         """What a peer on this wire can do."""
         return self._traits
+
+    # --- a client that may come back ---
+
+    def offer_resume(self, token: str, within_s: float) -> None:
+        """Tell the client in each ``hello`` how it can come back after its network was lost."""
+        self._resume = {"resume": token, "resume_within_s": within_s}
+
+    def came_back(self, epoch: int, position: int) -> None:
+        """The client is connected anew; the next ``hello`` tells it where both clocks stand."""
+        self._next_position = position
+        self._standing = {"epoch": epoch, "position": position, "captured": self._captured}
 
     # --- out ---
 
@@ -83,6 +110,8 @@ class NativeWire:
                 input_rate=traits.input_rate,
                 output_rate=traits.output_rate,
                 lead_ms=round(traits.lead_s * 1000),
+                **self._standing,
+                **self._resume,
             )
         ]
 

@@ -1,0 +1,80 @@
+"""Where a server listens: addresses, buffers of the kernel, TLS, and who may be let in unasked."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+import trio
+
+from voicetrio.errors import ConfigError
+
+__all__ = ["is_loopback", "open_listeners", "open_tls", "remote_of", "shape_buffers"]
+
+SEND_BUFFER_BYTES = 65536
+"""Of the kernel, for each socket: about a second of audio, so that a peer that stops reading is noticed."""
+RECEIVE_BUFFER_BYTES = 131072
+
+
+async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
+    """Listen on ``host`` and ``port`` (0 takes a free one).  Raises ConfigError that says what to do."""
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"the port must be from 0 to 65535, not {port}")
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        cause = error.__cause__ if error.errno is None and isinstance(error.__cause__, OSError) else error
+        why = {
+            errno.EADDRINUSE: "the port is in use: stop what uses it, or choose another port",
+            errno.EACCES: "not allowed: choose a port from 1024 on",
+            errno.EADDRNOTAVAIL: "this machine has no such address",
+        }.get(cause.errno or 0, str(cause))
+        raise ConfigError(f"cannot listen on {host}:{port}: {why}") from error
+    for listener in listeners:
+        # Before accepting, so that a client's first window is already the small one.
+        listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return listeners
+
+
+def shape_buffers(stream: trio.SocketStream) -> None:
+    """Give an accepted socket its small send buffer."""
+    with suppress(OSError):  # it may have left already: the handshake notices
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def remote_of(stream: trio.SocketStream) -> str:
+    """Return the peer's address and port, for logs."""
+    try:
+        host, port = stream.socket.getpeername()[:2]
+    except OSError:
+        return "a peer that has left"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether ``host`` (a name, or an address, also one in brackets) is this machine for sure."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(name).is_loopback
+    return False
+
+
+def open_tls(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
+    """Read a server's certificate chain and key (PEM; the key may stand in the same file).
+
+    TLS 1.2 and later.  Raises ConfigError when they cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        names = f"{certificate}" if key is None else f"{certificate} and {key}"
+        why = error.strerror or "they do not fit, or are not PEM"
+        raise ConfigError(f"TLS cannot use {names}: {why}") from error
+    return context
