@@ -8,10 +8,11 @@ import pytest
 import trio
 
 from tests.conversation.calls import calling
-from voicetrio.conversation import SpeechAgent, tool
+from voicetrio.conversation import ConversationSettings, SpeechAgent, tool
 from voicetrio.errors import ServiceError, SessionError
 from voicetrio.events import (
     Ducked,
+    Failure,
     FalseInterruption,
     Interrupted,
     Paused,
@@ -19,8 +20,10 @@ from voicetrio.events import (
     ReplyCommitted,
     ReplyEnded,
     ReplyRetracted,
+    ToolStarted,
     Transcript,
     TurnEnded,
+    UserAway,
 )
 from voicetrio.services.llm import ToolCall
 from voicetrio.services.openai import OpenAIRealtime
@@ -210,6 +213,99 @@ async def test_typed_text_is_a_turn_that_the_model_is_told(autojump_clock) -> No
         call.conversation.user_text("what is this")
         ended = await call.wait_for(ReplyEnded)
     assert ended.text == "what is this"
+
+
+async def test_a_message_and_a_key_are_the_users_acts(autojump_clock) -> None:
+    script = RealtimeScript(answers=lambda items: items[-1]["content"][0]["text"])
+    async with talking(script, settings=ConversationSettings(away_after_s=2.0)) as call:
+        await call.until(1.5)
+        call.far_end.dtmf("1")
+        await call.until(3.0)
+        call.far_end.message({"anything": 1})
+        await call.until(4.5)
+        assert not call.of(UserAway)
+        call.far_end.message({"type": "text", "text": "what is this"})
+        ended = await call.wait_for(ReplyEnded)
+    assert ended.text == "what is this"
+
+
+async def test_a_note_reaches_the_model_once_and_before_its_answer(autojump_clock) -> None:
+    script = RealtimeScript(answers=["one", "two"])
+    async with talking(script, instructions="Be brief.") as call:
+        call.conversation.context.add_note("The door is open.")
+        for number in (1, 2):
+            call.conversation.reply_nowait()
+            await call.wait_for(ReplyEnded, number)
+        [server] = call.standin.sessions
+        notes = [item for item in server.items.values() if item["role"] == "system"]
+    assert [note["content"][0]["text"] for note in notes] == ["The door is open."]
+    assert next(iter(server.items.values())) is notes[0]
+
+
+async def test_a_connection_that_is_lost_before_the_first_word_costs_no_answer(autojump_clock) -> None:
+    script = RealtimeScript(hears=["go forward"], answers=["one two"], first_audio_s=0.2)
+    # The tenth event is response.created; what comes after it is lost.
+    async with talking(script, faults=[RealtimeFault(kind="drop", after=10), None]) as call:
+        await call.until(1.0)
+        await call.speak(0.8)
+        ended = await call.wait_for(ReplyEnded)
+    assert (ended.how, ended.text, ended.heard) == ("played", "one two", "one two")
+    assert len(call.standin.sessions) == 2
+    assert not call.of(Failure)
+
+
+async def test_a_model_that_stalls_fails_its_reply_with_one_failure(autojump_clock) -> None:
+    script = RealtimeScript(hears=["go forward", "again"], answers=["one two"])
+    async with talking(script, faults=[RealtimeFault(kind="stall", after=14)]) as call:
+        await call.until(1.0)
+        await call.speak(0.8)
+        ended = await call.wait_for(ReplyEnded)
+    assert ended.how == "failed"
+    [failure] = call.of(Failure)
+    assert "gave nothing for 10 s" in str(failure.error)
+
+
+async def test_tools_end_after_their_rounds(autojump_clock) -> None:
+    @tool
+    async def look_up() -> str:
+        """Look something up."""
+        return "noon"
+
+    calls = [[ToolCall(f"call_{number}", "look_up", {})] for number in range(2)]
+    script = RealtimeScript(hears=["what time is it"], answers=[*calls, "it is noon"])
+    settings = ConversationSettings(max_tool_rounds=2)
+    async with talking(script, tools=[look_up], settings=settings) as call:
+        await call.until(1.0)
+        await call.speak(0.8)
+        ended = await call.wait_for(ReplyEnded)
+        [server] = call.standin.sessions
+        asked = [event["response"] for event in server.received if event["type"] == "response.create"]
+    assert ended.text == "it is noon"
+    assert [options.get("tool_choice") for options in asked] == [None, None, "none"]
+
+
+async def test_a_tool_that_is_interrupted_has_a_result_all_the_same(autojump_clock) -> None:
+    @tool
+    async def look_up() -> str:
+        """Look something up."""
+        await trio.sleep(30)
+        return "noon"
+
+    script = RealtimeScript(
+        hears=["what time is it", "never mind"],
+        answers=[["let me see", ToolCall("call_1", "look_up", {})], "all right"],
+    )
+    async with talking(script, tools=[look_up]) as call:
+        await call.until(1.0)
+        await call.speak(0.8)
+        await call.wait_for(ToolStarted)
+        await call.until(call.now + 1.0)
+        await call.speak(0.8)
+        await call.wait_for(ReplyEnded, how="played")
+        [server] = call.standin.sessions
+        results = [item for item in server.items.values() if item["type"] == "function_call_output"]
+    assert [result["output"] for result in results] == ["(cancelled: there is no result)"]
+    assert "error" not in server.sent
 
 
 async def test_a_microphone_that_is_muted_in_mid_speech_ends_the_speech(autojump_clock) -> None:

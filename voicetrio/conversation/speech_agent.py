@@ -263,28 +263,24 @@ class _ModelReplier:
         is_second = False
         while True:
             await trio.lowlevel.checkpoint()
-            spread = WordSpread(self._model.output_rate, patience_s=WORD_PATIENCE_S)
-            calls: list[ToolCall] = []
+            progress = _Progress()
             try:
                 async with self._model.respond(text, may_call=may_call) as response:
                     round.when_settled(response.settle)
-                    await self._play(response, round, spread, text, calls)
-                return calls
+                    await self._play(response, round, text, progress)
+                return progress.calls
             except ServiceError as error:
-                if is_second or not error.transient or spread.position or calls:
+                if is_second or not error.transient or progress.began:
                     raise
                 is_second = True
 
     async def _play(
-        self,
-        response: ModelResponse,
-        round: ReplyRound,
-        spread: WordSpread,
-        text: str | None,
-        calls: list[ToolCall],
+        self, response: ModelResponse, round: ReplyRound, text: str | None, progress: _Progress
     ) -> None:
+        spread = WordSpread(self._model.output_rate, patience_s=WORD_PATIENCE_S)
         spread.begin(text or "")
         while (output := await self._next(response)) is not None:
+            progress.began = True
             match output:
                 case TextFrame():
                     round.add_text(output.text)
@@ -295,7 +291,7 @@ class _ModelReplier:
                     for item in spread.feed(output.samples):
                         await round.send(item)
                 case ToolCall():
-                    calls.append(output)
+                    progress.calls.append(output)
         for item in spread.finish():
             await round.send(item)
 
@@ -329,6 +325,14 @@ class _ModelReplier:
             self._model.add_text("user", last[1])
             self._texts.append(last[1])
         self._last_user = last
+
+
+@attrs.define
+class _Progress:
+    """What came of one response so far."""
+
+    began: bool = False
+    calls: list[ToolCall] = attrs.Factory(list)
 
 
 def _is_known(text: str, texts: Sequence[str]) -> bool:

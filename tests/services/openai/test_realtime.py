@@ -353,6 +353,60 @@ async def test_an_error_fails_the_response_that_was_being_made(autojump_clock: M
                 await outputs_of(response)
 
 
+async def test_a_session_whose_time_is_over_comes_back(autojump_clock: MockClock) -> None:
+    script = RealtimeScript(answers=["one two three", "four"])
+    faults = [RealtimeFault(kind="error", after=2, code="session_expired", message="60 minutes."), None]
+    async with open_session(script, faults) as (session, standin):
+        session.add_text("user", "my name is Ada")
+        await trio.sleep(5.0)
+        mouth = Mouth(session)
+        mouth.say(0.5, 3000)  # what the server says next is that its time is over
+        await trio.sleep(5.0)
+        async with session.respond() as response:
+            assert text_of(await outputs_of(response)) == "one two three"
+        assert len(standin.sessions) == 2
+
+
+async def test_an_error_that_no_response_waits_for_is_counted(autojump_clock: MockClock) -> None:
+    async with open_session() as (session, standin):
+        async with session.respond() as response:
+            await outputs_of(response)
+        session.give_result(CALL, "of a call that no stream knows")
+        # The server refuses to cut an item that is gone.
+        [item_id] = [item["id"] for item in standin.sessions[0].items.values() if item["role"] == "assistant"]
+        del standin.sessions[0].items[item_id]
+        response.settle("", 0.0)
+        await trio.testing.wait_all_tasks_blocked()
+        assert session.statistics().refused == 1
+        texts = [item["content"][0]["text"] for item in standin.sessions[0].items.values()]
+    assert texts == ["The tool look_up returned: of a call that no stream knows"]
+
+
+async def test_a_server_that_does_not_confirm_a_cancel_is_not_waited_for_longer_than_the_bound(
+    autojump_clock: MockClock,
+) -> None:
+    faults = [RealtimeFault(kind="stall", after=9)]
+    async with open_session(RealtimeScript(answers=["one two three"]), faults) as (session, standin):
+        with trio.move_on_after(1.0):
+            async with session.respond() as response:
+                await outputs_of(response)
+        start = trio.current_time()
+        async with session.respond():
+            assert trio.current_time() - start == pytest.approx(5.0)
+            await trio.testing.wait_all_tasks_blocked()
+        kinds = [event["type"] for event in standin.sessions[0].received]
+    assert kinds.count("response.create") == 2
+
+
+async def test_a_connection_that_gave_up_fails_the_answer_that_waits(autojump_clock: MockClock) -> None:
+    async with open_session(faults=[RealtimeFault(status=503)] * 100) as (session, _standin):
+        with pytest.raises(ServiceError) as caught:
+            async with session.respond():
+                pass
+    assert caught.value.transient
+    assert "gave up" in str(caught.value)
+
+
 async def test_two_hundred_cancelled_responses_leave_one_socket_and_no_error(
     autojump_clock: MockClock,
 ) -> None:

@@ -19,6 +19,8 @@ from voicetrio.services.speech_model import ModelHeard
 
 __all__ = ["RealtimeEar"]
 
+SHORTEST_S: Final = 0.02
+"""No speech is told to be shorter, however the paddings come out."""
 SAME_S: Final = 0.4
 """Two starts closer than this are the same speech, heard by two streams."""
 TRANSCRIPTION: Final = "conversation.item.input_audio_transcription."
@@ -55,6 +57,12 @@ class RealtimeEar:
         """Speech goes on, or waits for its transcript."""
         return bool(self._speeches)
 
+    def silent_until(self, stop: int) -> int:
+        """Return up to where the server heard silence after speech that ended at ``stop``."""
+        end = stop + round(self._after_s * self._rate)
+        before = round(self._before_s * self._rate)
+        return min([end, *(max(stop, speech.start - before) for speech in self._speeches)])
+
     def restart(self) -> None:
         """A new stream begins: items of the old one are gone."""
         for speech in self._speeches:
@@ -83,16 +91,6 @@ class RealtimeEar:
                 return [self._close(speech, speech.stop, "")]
         return []
 
-    def finish(self) -> list[ModelHeard]:
-        """Nothing more will be heard: end what is open, without words."""
-        told: list[ModelHeard] = []
-        for speech in tuple(self._speeches):
-            if speech.stop is None:
-                speech.stop = speech.start + 1
-                told.append(SpeechStopped(position=speech.stop, start=speech.start))
-            told.append(self._close(speech, speech.stop, speech.interim))
-        return told
-
     def _started(self, item: str, seconds: float) -> list[ModelHeard]:
         start = self._place(max(0.0, seconds))
         for speech in self._speeches:
@@ -110,7 +108,7 @@ class RealtimeEar:
         speech = next((speech for speech in self._speeches if speech.item == item), None)
         if speech is None or speech.stop is not None:
             return []
-        speech.stop = max(speech.start + 1, self._place(max(0.0, seconds)))
+        speech.stop = max(speech.start + round(SHORTEST_S * self._rate), self._place(max(0.0, seconds)))
         return [SpeechStopped(position=speech.stop, start=speech.start)]
 
     def _close(self, speech: _Speech, stop: int, text: str) -> Transcript:

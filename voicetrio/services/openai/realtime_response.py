@@ -96,11 +96,6 @@ class RealtimeResponse:
         """What was heard of it, once that is known."""
         return "" if self._heard is None else " ".join(self._heard[0].split())
 
-    @property
-    def audio_s(self) -> float:
-        """Seconds of audio that came."""
-        return self._samples / RATE
-
     # --- its session ---
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -115,12 +110,11 @@ class RealtimeResponse:
             case "response.output_item.added" if event["item"]["type"] == "message":
                 self._items.append(_Item(event["item"]["id"]))
                 if self._transcript:
-                    self._put(TextFrame(" "))  # two messages are two pieces of text
+                    self._say(" ")  # two messages are two pieces of text
             case "response.output_audio.delta":
                 self._audio(event["item_id"], event["delta"])
             case "response.output_audio_transcript.delta" | "response.output_text.delta":
-                self._transcript += event["delta"]
-                self._put(TextFrame(event["delta"]))
+                self._say(event["delta"])
             case "response.output_item.done" if event["item"]["type"] == "function_call":
                 self._call(event["item"])
 
@@ -180,12 +174,19 @@ class RealtimeResponse:
             self._error = ServiceError(text, service=self._service, fault="ours")
         self._put(frame)
 
+    def _say(self, text: str) -> None:
+        self._transcript += text
+        self._put(TextFrame(text))
+
     def _call(self, item: Mapping[str, Any]) -> None:
-        call = ToolCall(
-            item["call_id"],
-            item["name"],
-            parse_tool_arguments(self._service, item["name"], item["arguments"]),
-        )
+        try:
+            arguments = parse_tool_arguments(self._service, item["name"], item["arguments"])
+        except ServiceError as error:
+            # The model's mistake costs this response only; its user, who is told, leaves.
+            self._error = self._error or error
+            self._wake()
+            return
+        call = ToolCall(item["call_id"], item["name"], arguments)
         self.calls.append(call)
         self._put(call)
 

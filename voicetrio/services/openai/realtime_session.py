@@ -314,7 +314,8 @@ class RealtimeSession:
     def _tell(self, heard: Sequence[ModelHeard]) -> None:
         for news in heard:
             if isinstance(news, Transcript) and news.final:
-                self._replay.cover(news.position or 0)
+                # The silence behind it too: a rest of the voice would be taken for speech again.
+                self._replay.cover(self._ear.silent_until(news.position or 0))
                 if news.text:
                     self._history.append(("user", news.text))
             self._heard.append(news)
