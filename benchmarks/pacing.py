@@ -3,8 +3,8 @@
     python benchmarks/pacing.py [--effort E] [--json]
 
 1, 50, 100 and 200 sessions in one process and on one core, each with a looping bed, so that each makes 50
-frames a second; their phases are spread.  The floor is as many tasks that only sleep until the same deadlines.
-*Loaded* means that another process wants the whole core, too.
+frames a second; their phases are spread.  The floor is as many tasks that only sleep until the same
+deadlines.  *Loaded* means that another process wants the whole core, too.
 """
 
 from __future__ import annotations

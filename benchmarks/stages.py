@@ -2,9 +2,10 @@
 
     python benchmarks/stages.py [--effort E] [--json]
 
-Stages that pass frames on, 1, 5, 10 and 20 in a row.  *Live* is one frame at a time, as speech is; *saturated* is
-as fast as it goes.  A stage's cost is the slope over the number of stages, so source, sink and measuring are not
-in it.  The floor is the same row over ``trio.open_memory_channel(1)``; the peer is a row of Pipecat's processors.
+Stages that pass frames on, 1, 5, 10 and 20 in a row.  *Live* is one frame at a time, as speech is;
+*saturated* is as fast as it goes.  A stage's cost is the slope over the number of stages, so source, sink and
+measuring are not in it.  The floor is the same row over ``trio.open_memory_channel(1)``; the peer is a row of
+Pipecat's processors.
 """
 
 from __future__ import annotations

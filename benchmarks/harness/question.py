@@ -38,8 +38,8 @@ class Side:
     """Its keyword arguments: what JSON can carry."""
     peer: str | None = attrs.field(default=None, kw_only=True)
     """Whose environment it needs; None for our own.  Without that environment the side is left out."""
-    core: Literal["measured", "other"] = attrs.field(default="measured", kw_only=True)
-    """Where it is pinned."""
+    core: Literal["measured", "other", "any"] = attrs.field(default="measured", kw_only=True)
+    """Where it is pinned; ``any`` is nowhere."""
 
 
 @final

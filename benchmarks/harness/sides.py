@@ -20,6 +20,7 @@ __all__ = ["OpenSides", "SideFailed", "cores", "open_sides"]
 WORKER = Path(__file__).parent / "worker.py"
 CHECKOUT = WORKER.parents[2]
 TAIL_BYTES = 2000
+CORES = "VOICETRIO_BENCH_CORES"
 
 
 @final
@@ -28,7 +29,13 @@ class SideFailed(Exception):
 
 
 def cores() -> tuple[int, int]:
-    """Return the core that is measured on and the other one; the same one where there is only one."""
+    """Return the core that is measured on and the other one; the same one where there is only one.
+
+    A side is told, because it sees only the core that it is pinned to.
+    """
+    if CORES in os.environ:
+        measured, other = os.environ[CORES].split()
+        return int(measured), int(other)
     usable = sorted(os.sched_getaffinity(0))
     return usable[-1], usable[0]
 
@@ -41,8 +48,8 @@ class _Worker:
         self.side = side
         self._log = log
         measured, other = cores()
-        core = measured if side.core == "measured" else other
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+        core = {"measured": measured, "other": other, "any": "any"}[side.core]
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), CORES: f"{measured} {other}"}
         if side.peer is not None:
             del environment["PYTHONPATH"]
         self._process = subprocess.Popen(
