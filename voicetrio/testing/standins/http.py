@@ -139,7 +139,7 @@ class HttpServer:
         self.connections = 0
         """Connections that were opened so far."""
 
-    async def _serve(self, stream: trio.abc.Stream) -> None:
+    async def _serve(self, stream: trio.SocketStream) -> None:
         """One connection, to its end."""
         self.connections += 1
         self.open_connections += 1
@@ -151,7 +151,7 @@ class HttpServer:
             await trio.aclose_forcefully(stream)
             self.open_connections -= 1
 
-    async def _converse(self, stream: trio.abc.Stream) -> None:
+    async def _converse(self, stream: trio.SocketStream) -> None:
         first = await stream.receive_some(RECEIVE_BYTES)
         head = bytes(first)
         while b"\r\n\r\n" not in head and first:
@@ -192,10 +192,10 @@ class HttpServer:
 
 
 @final
-class _Replayed(trio.abc.Stream):
+class _Replayed(trio.abc.HalfCloseableStream):
     """A stream whose first bytes were read already."""
 
-    def __init__(self, stream: trio.abc.Stream, head: bytes) -> None:
+    def __init__(self, stream: trio.SocketStream, head: bytes) -> None:
         self._stream = stream
         self._head = head
 
@@ -211,6 +211,9 @@ class _Replayed(trio.abc.Stream):
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
