@@ -2,22 +2,22 @@
 
     python benchmarks/barge_in.py [--effort E] [--json]
 
-1 and 25 sessions of the default agent with scripted models, over WebSockets on loopback; the clients are a process
-of their own on the other core.  Each session is interrupted in the middle of its reply.  The time runs from the
-decision to the arrival of the last message that holds any of the reply, the fade included.  *Stale* is reply
-audio that arrives after the client was told to clear, and is not the fade.
+1 and 25 sessions of the default agent with scripted models, over WebSockets on loopback; the clients are a
+process of their own on the other core.  Each session is interrupted in the middle of its reply.  The time
+runs from the decision to the arrival of the last message that holds any of the reply, the fade included.
+*Stale* is reply audio that arrives after the client was told to clear, and is not the fade.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
+from functools import partial
 
 import trio
-from footprint import TEXT
+from footprint import TEXT, patient_server
 from harness.question import Figure, Question, Side, Target
 from harness.sides import cores
 from harness.statistics import quantile
@@ -76,7 +76,7 @@ async def interrupt(count: int) -> dict[str, float]:
             await session.wait_ended()
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(serve_sessions, answer, 0)
+        server = await nursery.start(partial(serve_sessions, settings=patient_server()), answer, 0)
         done = await trio.run_process(
             [sys.executable, __file__, "--call", server.url, str(count)], capture_stdout=True
         )

@@ -3,7 +3,7 @@
     python benchmarks/stalled_loop.py [--effort E] [--json]
 
 A session echoes what it hears; frames of 20 ms go in by the clock, each marked by its samples, and the time
-until each comes out is measured.  The loop is then blocked for 0.5 s, and what came in meanwhile arrives at once.
+until each comes out is measured.  The loop is then blocked for 0.5 s; what came in meanwhile arrives at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pipecat's side of ``start.py``: import, and the start of a pipeline with one processor, in a fresh process."""
+"""Pipecat's side of ``start.py``: import, and the start of a pipeline of one processor, in a new process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ async def main():
     return started_s, tasks
 
 started_s, tasks = asyncio.run(main())
-print(json.dumps({"import_ms": imported_s * 1e3, "session_ms": (started_s - imported_s) * 1e3, "tasks": tasks}))
+session_ms = (started_s - imported_s) * 1e3
+print(json.dumps({"import_ms": imported_s * 1e3, "session_ms": session_ms, "tasks": tasks}))
 """
 
 
