@@ -78,6 +78,7 @@ def test_a_plan_is_run_from_its_text(capsys: pytest.CaptureFixture[str]) -> None
         (["{file}:plain"], "write async def plain(sim)"),
         (["{file}:good", "--seeds", "0"], "--seeds must be at least 1"),
         (["--plan", "nonsense"], "not the text of a plan"),
+        (["{file}:good", "--end-at", "3"], "give its --seed"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from tests.testing.test_simulation import conversation, race
+from voicetrio.cli import main
 from voicetrio.errors import ConfigError
 from voicetrio.runtime.behaviour import SessionContext
 from voicetrio.testing.every_step import (
@@ -55,10 +56,17 @@ async def one_bad_instant(sim: Simulation) -> None:
     assert sum(accounts.values()) == 10
 
 
-def test_one_bad_instant_is_found_and_named() -> None:
+def test_one_bad_instant_is_found_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     simulate(one_bad_instant, 0)
-    with pytest.raises(SimulationFailed, match=r"replay: cancel at step \d+ of one_bad_instant, seed 0"):
+    with pytest.raises(SimulationFailed) as caught:
         cancel_at_every_step(one_bad_instant)
+    words = caught.value.replay.split()
+    where = "tests/testing/test_every_step.py:one_bad_instant"
+    assert words[:-1] == ["voicetrio", "simulate", where, "--seed", "0", "--cancel-at"]
+    assert main(words[1:]) == 1
+    assert main([*words[1:-1], "0"]) == 0
+    with pytest.raises(SimulationFailed):
+        cancel_at_every_step(one_bad_instant, only=int(words[-1]))
 
 
 def test_what_a_scenario_raises_by_itself_is_not_excused() -> None:
@@ -67,5 +75,6 @@ def test_what_a_scenario_raises_by_itself_is_not_excused() -> None:
             await trio.sleep(1)
             assert not session.ending, "it was cut short"
 
-    with pytest.raises(SimulationFailed, match="it was cut short"):
+    with pytest.raises(SimulationFailed, match="it was cut short") as caught:
         end_at_every_step(scenario)
+    assert " --end-at " in caught.value.replay

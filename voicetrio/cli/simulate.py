@@ -14,6 +14,7 @@ from rich.progress import Progress, TaskID
 
 from voicetrio.cli.console import make_console, make_progress, print_json
 from voicetrio.errors import ConfigError
+from voicetrio.testing.every_step import cut_short
 from voicetrio.testing.plan_text import parse_plan
 from voicetrio.testing.simulation import Scenario, SimulationFailed
 from voicetrio.testing.simulation import simulate as simulate_seed
@@ -42,6 +43,8 @@ def simulate(
     *,
     seeds: Annotated[int, Parameter(help="how many seeds, from 0")] = 100,
     seed: Annotated[int | None, Parameter(help="run this seed only, and print its trace")] = None,
+    cancel_at: Annotated[int | None, Parameter(help="with --seed: cancel before this task step")] = None,
+    end_at: Annotated[int | None, Parameter(help="with --seed: end before this task step")] = None,
     plan: Annotated[str | None, Parameter(help="run this plan, as a failing test printed it")] = None,
     json: Annotated[bool, Parameter(help="print one JSON object")] = False,
 ) -> int:
@@ -56,6 +59,8 @@ def simulate(
         raise ConfigError("give either FILE.py:SCENARIO or --plan")
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {seeds}")
+    if (cancel_at is not None or end_at is not None) and seed is None:
+        raise ConfigError("--cancel-at and --end-at belong to one run: give its --seed")
     if plan is not None:
         from voicetrio.testing.plans import run_plan
 
@@ -66,7 +71,9 @@ def simulate(
         loaded = load_scenario(scenario)
 
         def run(each: int) -> Trace:
-            return simulate_seed(loaded, each, replay=f"voicetrio simulate {scenario} --seed {each}")
+            if cancel_at is not None or end_at is not None:
+                return cut_short(loaded, each, cancel_at=cancel_at, end_at=end_at)
+            return simulate_seed(loaded, each)
 
         report = _run_all(run, range(seeds) if seed is None else [seed])
     if json:

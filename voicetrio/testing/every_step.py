@@ -15,11 +15,21 @@ import attrs
 import trio
 
 from voicetrio.errors import ConfigError, SessionEnded
-from voicetrio.testing.simulation import LIMIT_S, Scenario, Simulation, StepAction, simulate
+from voicetrio.testing.simulation import (
+    LIMIT_S,
+    Scenario,
+    Simulation,
+    StepAction,
+    find_command,
+    name_of_scenario,
+    simulate,
+)
+from voicetrio.testing.trace import Trace
 
 __all__ = [
     "EveryStepReport",
     "cancel_at_every_step",
+    "cut_short",
     "end_at_every_step",
     "end_then_cancel_at_every_step",
 ]
@@ -48,6 +58,7 @@ def cancel_at_every_step(
     seed: int = 0,
     via: Via = "target",
     most_runs: int = MOST_RUNS,
+    only: int | None = None,
     limit_s: float = LIMIT_S,
 ) -> EveryStepReport:
     """Run ``scenario`` again and again, cancelled before its step 0, 1, 2, ….
@@ -60,26 +71,39 @@ def cancel_at_every_step(
         via: ``target``, or ``scope`` for a cancel scope around the scenario: then the steps of opening
             count, too.
         most_runs: with more steps than this, only every so many is tried.
+        only: try this one step, as a failure names it.
         limit_s: virtual seconds after which one run counts as stuck.
 
     Raises:
-        SimulationFailed: as ``simulate``; the text names the step.
+        SimulationFailed: as ``simulate``; the text says how to run that step again.
         ConfigError: the scenario never set a target.
     """
-    if via == "scope":
-        scenario = _in_scope(scenario)
-    return _try_all(scenario, seed, most_runs, limit_s, lambda step, _: {step: _cancel}, "cancel at step {}")
+    tried = _in_scope(scenario) if via == "scope" else scenario
+    call = f"cancel_at_every_step({name_of_scenario(scenario)}, seed={seed}, via={via!r}, only={{step}})"
+    command = f"{find_command(scenario, seed)} --cancel-at {{step}}" if via == "target" else ""
+    return _try_all(tried, seed, (most_runs, only), limit_s, _plan_cancel, command or call)
 
 
 def end_at_every_step(
-    scenario: Scenario, *, seed: int = 0, most_runs: int = MOST_RUNS, limit_s: float = LIMIT_S
+    scenario: Scenario,
+    *,
+    seed: int = 0,
+    most_runs: int = MOST_RUNS,
+    only: int | None = None,
+    limit_s: float = LIMIT_S,
 ) -> EveryStepReport:
     """Run ``scenario`` again and again, with ``sim.target.end()`` before its step 0, 1, 2, …; see above."""
-    return _try_all(scenario, seed, most_runs, limit_s, lambda step, _: {step: _end}, "end at step {}")
+    replay = f"{find_command(scenario, seed)} --end-at {{step}}"
+    return _try_all(scenario, seed, (most_runs, only), limit_s, _plan_end, replay)
 
 
 def end_then_cancel_at_every_step(
-    scenario: Scenario, *, seed: int = 0, most_runs: int = MOST_RUNS, limit_s: float = LIMIT_S
+    scenario: Scenario,
+    *,
+    seed: int = 0,
+    most_runs: int = MOST_RUNS,
+    only: int | None = None,
+    limit_s: float = LIMIT_S,
 ) -> EveryStepReport:
     """As ``end_at_every_step``, and cancel at a later step of each run: how much later, the seed decides."""
 
@@ -87,26 +111,46 @@ def end_then_cancel_at_every_step(
         later = random.Random(f"{seed} {step}").randint(1, max(1, last - step))
         return {step: _end, step + later: _cancel}
 
-    return _try_all(scenario, seed, most_runs, limit_s, plan, "end at step {}, then cancel")
+    replay = f"end_then_cancel_at_every_step({name_of_scenario(scenario)}, seed={seed}, only={{step}})"
+    return _try_all(scenario, seed, (most_runs, only), limit_s, plan, replay)
+
+
+def cut_short(
+    scenario: Scenario, seed: int, *, cancel_at: int | None = None, end_at: int | None = None
+) -> Trace:
+    """Run ``scenario`` once, cancelled or ended before the given steps; for the command's replay."""
+    plan: dict[int, StepAction] = {}
+    if end_at is not None:
+        plan[end_at] = _end
+    if cancel_at is not None:
+        plan[cancel_at] = _cancel
+    return simulate(_forgiving(scenario), seed, replay=find_command(scenario, seed), at_steps=plan)
+
+
+def _plan_cancel(step: int, _last: int) -> dict[int, StepAction]:
+    return {step: _cancel}
+
+
+def _plan_end(step: int, _last: int) -> dict[int, StepAction]:
+    return {step: _end}
 
 
 def _try_all(
     scenario: Scenario,
     seed: int,
-    most_runs: int,
+    which: tuple[int, int | None],
     limit_s: float,
     plan: Callable[[int, int], dict[int, StepAction]],
-    what: str,
+    replay: str,
 ) -> EveryStepReport:
     first, last = _count(scenario, seed, limit_s)
+    most_runs, only = which
     stride = max(1, -(-(last - first) // most_runs))
-    runs = 0
-    for step in range(first, last, stride):
-        name = getattr(scenario, "__qualname__", type(scenario).__name__)
-        replay = f"{what.format(step)} of {name}, seed {seed}"
-        simulate(_forgiving(scenario), seed, limit_s=limit_s, replay=replay, at_steps=plan(step, last))
-        runs += 1
-    return EveryStepReport(last - first, runs, stride)
+    steps = range(first, last, stride) if only is None else range(only, only + 1)
+    for step in steps:
+        again = replay.format(step=step)
+        simulate(_forgiving(scenario), seed, limit_s=limit_s, replay=again, at_steps=plan(step, last))
+    return EveryStepReport(last - first, len(steps), stride)
 
 
 def _count(scenario: Scenario, seed: int, limit_s: float) -> tuple[int, int]:

@@ -10,10 +10,13 @@ What a simulation cannot decide: threads (a mock clock does not wait for them; g
 
 from __future__ import annotations
 
+import inspect
 import random
+import shlex
 from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any, Final, TypeAlias, final
 
 import attrs
@@ -32,7 +35,16 @@ from voicetrio.testing.trace import Trace, TraceEntry, describe, describe_fields
 from voicetrio.testing.tree import format_task_tree, living_tasks
 from voicetrio.testing.watch import SessionWatch
 
-__all__ = ["Scenario", "Simulation", "SimulationFailed", "SimulationStuck", "StepAction", "simulate"]
+__all__ = [
+    "Scenario",
+    "Simulation",
+    "SimulationFailed",
+    "SimulationStuck",
+    "StepAction",
+    "find_command",
+    "name_of_scenario",
+    "simulate",
+]
 
 LIMIT_S: Final = 3600.0
 LAST_STEPS_S: Final = 30.0
@@ -219,17 +231,29 @@ def simulate(
             if recorder.failure is not None:
                 raise recorder.failure
         except Exception as exc:
-            raise SimulationFailed(
-                seed, sim._trace(), replay or _default_replay(scenario, seed), exc
-            ) from exc
+            raise SimulationFailed(seed, sim._trace(), replay or find_command(scenario, seed), exc) from exc
         finally:
             random.setstate(before)
     return sim._trace()
 
 
-def _default_replay(scenario: Scenario, seed: int) -> str:
-    name = getattr(scenario, "__qualname__", type(scenario).__name__)
-    return f"simulate({name}, seed={seed})"
+def name_of_scenario(scenario: Scenario) -> str:
+    """Return what to call ``scenario`` in a message."""
+    return getattr(scenario, "__qualname__", type(scenario).__name__)
+
+
+def find_command(scenario: Scenario, seed: int) -> str:
+    """Return the command that runs ``scenario`` with ``seed``; a call, where no command could find it."""
+    name = name_of_scenario(scenario)
+    try:
+        file = Path(inspect.getsourcefile(inspect.unwrap(scenario)) or "")
+    except TypeError:
+        file = Path()
+    if file.suffix != ".py" or not name.isidentifier():
+        return f"simulate({name}, seed={seed})"
+    with suppress(ValueError):
+        file = file.relative_to(Path.cwd())
+    return f"voicetrio simulate {shlex.quote(f'{file}:{name}')} --seed {seed}"
 
 
 async def _main(sim: Simulation, scenario: Scenario, limit_s: float, leaks: bool) -> None:
