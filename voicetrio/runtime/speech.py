@@ -7,7 +7,6 @@ so that a paused reply can go on from there.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, final
 
@@ -18,6 +17,7 @@ import trio
 from voicetrio.audio.mixer import GainRamp
 from voicetrio.audio.pcm import db_to_gain
 from voicetrio.audio.resample import Resampler
+from voicetrio.audio.tape import Tape
 from voicetrio.errors import ReplyFlushed
 from voicetrio.frames import AudioFrame, Samples, WordFrame
 from voicetrio.machines.ledger import Heard, ReplyLedger, SpokenWord
@@ -78,9 +78,7 @@ class Speech:
         self._resampler: Resampler | None = None
         self._sent_rate = playout.rate
         self._sent = 0
-        self._chunks: deque[Samples] = deque()
-        self._base = 0  # reply position of the first kept sample
-        self._generated = 0
+        self._tape = Tape()
         self._next = 0  # reply position of the next sample to play
         self._starved = 0
         self._skipped = 0
@@ -274,7 +272,7 @@ class Speech:
         first = self._ledger.cut(playout_position)
         if first is None:
             return False
-        self._next = max(first, self._base)
+        self._next = max(first, self._tape.start)
         if self.state == "over" and not self.flushed:
             self.state = "released"
             self._changed = trio.Event()
@@ -319,22 +317,15 @@ class Speech:
 
     def _append(self, samples: Samples) -> None:
         if samples.size:
-            self._chunks.append(samples)
-            self._generated += samples.size
+            self._tape.append(samples)
             self._playout._poke()
 
     def _read(self, start: int, count: int) -> Samples:
-        if count <= 0:
-            return np.empty(0, dtype=np.int16)
-        parts: list[Samples] = []
-        offset = self._base
-        for chunk in self._chunks:
-            if offset >= start + count:
-                break
-            if offset + chunk.size > start:
-                parts.append(chunk[max(0, start - offset) : start + count - offset])
-            offset += chunk.size
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self._tape.read(start, count)
+
+    @property
+    def _generated(self) -> int:
+        return self._tape.end
 
     def _stay_live(self, available: int, count: int) -> None:
         """Drop what stands in the way of being live.
@@ -361,8 +352,7 @@ class Speech:
     def _forget(self) -> None:
         """Let go of audio that can no longer be rewound to."""
         keep_from = min(self._next, self._next - round(self._playout.keep_s * self._rate))
-        while self._chunks and self._base + self._chunks[0].size <= keep_from:
-            self._base += self._chunks.popleft().size
+        self._tape.forget(keep_from)
 
     def _make_room(self) -> None:
         if self._room is not None and self.remaining_to_play_s <= self._settings.max_ahead_s:
