@@ -360,6 +360,14 @@ class SessionServer:
                 slot.released.set()
 
 
+def _keep_to_loopback(host: str) -> None:
+    if not is_loopback(host):
+        raise ConfigError(
+            f"{host} can be reached from other machines: ask for credentials (authenticate=...),"
+            " or say that everybody may talk to the agent (open_to_all=True)"
+        )
+
+
 async def serve_sessions(
     handler: Handler,
     port: int,
@@ -402,11 +410,8 @@ async def serve_sessions(
     settings = attrs.evolve(
         settings, limits=limits or settings.limits, lead_s=settings.lead_s if lead_s is None else lead_s
     )
-    if not (is_loopback(host) or authenticate is not None or open_to_all):
-        raise ConfigError(
-            f"{host} can be reached from other machines: ask for credentials (authenticate=...),"
-            " or say that everybody may talk to the agent (open_to_all=True)"
-        )
+    if not (authenticate is not None or open_to_all):
+        _keep_to_loopback(host)
     origins = OriginRule(allowed_origins, loopback_only=is_loopback(host))
     listeners = await open_listeners(host, port)
     with watching_steps(settings.slow_step_s) as steps:
