@@ -12,7 +12,7 @@ from voicetrio.events import Dtmf, Event, MessageReceived
 from voicetrio.frames import AudioFrame, DtmfFrame, Frame, MessageFrame
 from voicetrio.runtime.emit import EventHub
 from voicetrio.runtime.links import LinkReceiver, LinkSender, open_link
-from voicetrio.runtime.outbox import Gate
+from voicetrio.runtime.outbox import Gate, Outbox
 from voicetrio.runtime.playout import Playout
 from voicetrio.runtime.transport import Traits
 
@@ -47,16 +47,16 @@ class SessionInbound:
         gate: Gate,
         hub: EventHub,
         playout: Playout,
+        outbox: Outbox,
         on_source_ended: Callable[[], None],
-        on_end: Callable[[str, float | None], None],
-        begin_again: Callable[[], None],
+        end: Callable[..., None],
     ) -> None:
         self._gate = gate
         self._hub = hub
         self._playout = playout
         self._on_source_ended = on_source_ended
-        self._on_end = on_end
-        self._begin_again = begin_again
+        self._outbox = outbox
+        self._end = end
         self._shut = False
         self._frames = 0
         self._seconds = 0.0
@@ -123,16 +123,16 @@ class SessionInbound:
 
     def end(self, reason: str, grace: float | None = None) -> None:
         """Ask the session to end; see Inbound."""
-        self._on_end(reason, grace)
+        self._end(grace, reason=reason)
 
     def lost(self) -> None:
         """Let the playout stand still; see Inbound."""
         self._playout.hold()
-        self._begin_again()
+        self._outbox.begin_again()
 
     def back(self, reported: tuple[int, int] | None = None) -> tuple[int, int]:
         """Play what the peer has not heard; see Inbound."""
-        self._begin_again()
+        self._outbox.begin_again()
         return self._playout.release(reported)
 
     def statistics(self) -> InboundStatistics:

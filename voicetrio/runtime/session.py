@@ -83,13 +83,7 @@ class Session:
         self.playout = Playout(peer.traits, self._outbox, self._gate, playout_settings)
         """The way to the peer's ear."""
         self._inbound = SessionInbound(
-            peer.traits,
-            self._gate,
-            self.hub,
-            self.playout,
-            on_source_ended=self._source_ended,
-            on_end=lambda reason, grace: self.end(grace, reason=reason),
-            begin_again=self._outbox.begin_again,
+            peer.traits, self._gate, self.hub, self.playout, self._outbox, self._source_ended, self.end
         )
         self._context = SessionContext(
             name=name,

@@ -407,9 +407,8 @@ async def serve_sessions(
     Raises ConfigError, naming host and port, when it cannot listen there, or must not.
     """
     settings = settings or ServerSettings()
-    settings = attrs.evolve(
-        settings, limits=limits or settings.limits, lead_s=settings.lead_s if lead_s is None else lead_s
-    )
+    lead_s = settings.lead_s if lead_s is None else lead_s
+    settings = attrs.evolve(settings, limits=limits or settings.limits, lead_s=lead_s)
     if not (authenticate is not None or open_to_all):
         _keep_to_loopback(host)
     origins = OriginRule(allowed_origins, loopback_only=is_loopback(host))
