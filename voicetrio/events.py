@@ -62,7 +62,7 @@ UserState: TypeAlias = Literal["listening", "speaking", "away"]
 """What the user is doing."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Event:
     """The root of every event."""
 
@@ -71,18 +71,36 @@ class Event:
     time: float | None = None
     """``trio.current_time()`` when it was told, in seconds; filled in by ``emit``."""
 
+    # Written once for all: what attrs would write for each class took half of this module's import.
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((self.__class__, *self._values()))
+
+    def __repr__(self) -> str:
+        names = [field.name for field in attrs.fields(self.__class__)]
+        values = zip(names, self._values(), strict=True)
+        return f"{self.__class__.__name__}({', '.join(f'{name}={value!r}' for name, value in values)})"
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, field.name) for field in attrs.fields(self.__class__))
+
 
 # --- the session -------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SessionStarted(Event):
     """The session is open."""
 
     session: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SessionEnding(Event):
     """``end()`` or ``cancel()`` was called, or the session is ending by itself."""
 
@@ -91,7 +109,7 @@ class SessionEnding(Event):
     """When what is not yet played will be cut; None when it was cancelled."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SessionExpiring(Event):
     """The server will end the session soon: there is time for a last sentence."""
 
@@ -101,7 +119,7 @@ class SessionExpiring(Event):
     """Until then, in seconds."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PeerLost(Event):
     """The peer's network was lost: the session waits for it, and the playout's clock stands still."""
 
@@ -110,7 +128,7 @@ class PeerLost(Event):
     """How long it is waited for, in seconds."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PeerBack(Event):
     """The peer is back on a new connection; ``position`` is that of the next sample that it is sent."""
 
@@ -118,12 +136,12 @@ class PeerBack(Event):
     """How long it could not be reached, in seconds."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SourceEnded(Event):
     """The peer will send no more audio (a file's end, a push-to-talk release)."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Failure(Event):
     """Something failed.  One failure is told once; the same one again is counted."""
 
@@ -133,7 +151,7 @@ class Failure(Event):
     """How many like it were not told since the last one that was."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskStuck(Event):
     """A task did not end by its deadline; names it and the line it waits at."""
 
@@ -142,7 +160,7 @@ class TaskStuck(Event):
     why: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class LinkDropped(Event):
     """A link whose policy is ``drop_oldest`` dropped items since the last such event."""
 
@@ -151,7 +169,7 @@ class LinkDropped(Event):
     seconds: float
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ConnectionChanged(Event):
     """A connection to a service went from one state to another (see ``machines.reconnect``)."""
 
@@ -163,7 +181,7 @@ class ConnectionChanged(Event):
     """Until the next try, in seconds, where one is waited for."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class WorkLost(Event):
     """A connection was lost, and with it work that cannot be done again.
 
@@ -178,14 +196,14 @@ class WorkLost(Event):
     """Audio that was not transcribed."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class MessageReceived(Event):
     """The peer's application sent a message."""
 
     data: Any
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Dtmf(Event):
     """The peer pressed a key."""
 
@@ -195,12 +213,12 @@ class Dtmf(Event):
 # --- the user (positions on the capture clock) ---------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SpeechStarted(Event):
     """Voice began; ``position`` is its first sample, which lies before the decision."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SpeechStopped(Event):
     """Voice ended; ``position`` is just past its last voiced sample."""
 
@@ -217,7 +235,7 @@ class TranscriptWord:
     end: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Transcript(Event):
     """Text that was heard; ``position`` is just past the audio that it covers."""
 
@@ -230,12 +248,12 @@ class Transcript(Event):
     """From the end of the segment to the text, in seconds, where it was measured."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TurnStarted(Event):
     """The user took the turn."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TurnEnded(Event):
     """The user's turn is over; ``position`` is just past its last voiced sample."""
 
@@ -246,7 +264,7 @@ class TurnEnded(Event):
     """From the end of the last segment to its text, in seconds."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class UserStateChanged(Event):
     """What the user is doing changed."""
 
@@ -254,7 +272,7 @@ class UserStateChanged(Event):
     new: UserState
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class UserAway(Event):
     """Nobody has spoken for a while; ``count`` tells how often in a row."""
 
@@ -264,7 +282,7 @@ class UserAway(Event):
 # --- the agent (positions on the playout clock) --------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class AgentStateChanged(Event):
     """What the agent is doing changed."""
 
@@ -272,7 +290,7 @@ class AgentStateChanged(Event):
     new: AgentState
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ReplyOpened(Event):
     """A reply began to be made; nothing of it may be heard until it is committed."""
 
@@ -281,35 +299,35 @@ class ReplyOpened(Event):
     user_text: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ReplyFirstText(Event):
     """The language model gave the reply's first text."""
 
     reply: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ReplyFirstAudio(Event):
     """The voice gave the reply's first audio; it is held until the reply is committed."""
 
     reply: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ReplyCommitted(Event):
     """The reply may be heard."""
 
     reply: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ReplyAudible(Event):
     """The reply's first sample was given to the transport; ``position`` is its place."""
 
     reply: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ReplyWord(Event):
     """The reply's next word was given to the transport; ``position`` is the place of its first sample.
 
@@ -321,14 +339,14 @@ class ReplyWord(Event):
     text: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ReplyRetracted(Event):
     """The user went on speaking before any of the reply was heard: it never happened."""
 
     reply: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ReplyEnded(Event):
     """The reply is over.
 
@@ -345,28 +363,28 @@ class ReplyEnded(Event):
     """The words that were played, each with its first and last sample on the playout clock."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Ducked(Event):
     """The user's voice made the reply quieter."""
 
     reply: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Paused(Event):
     """The user's voice stopped the reply for now; it can still resume."""
 
     reply: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Resumed(Event):
     """The reply goes on from where it was heard."""
 
     reply: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class FalseInterruption(Event):
     """What ducked or paused the reply was not an interruption."""
 
@@ -374,7 +392,7 @@ class FalseInterruption(Event):
     because: Literal["timeout", "no words", "backchannel", "ending"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Interrupted(Event):
     """The user took the turn from the reply; ``position`` is where the reply's last sample lies."""
 
@@ -382,7 +400,7 @@ class Interrupted(Event):
     because: Literal["words", "sustained voice", "request"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ToolStarted(Event):
     """A tool that a reply asked for runs."""
 
@@ -391,7 +409,7 @@ class ToolStarted(Event):
     call_id: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ToolEnded(Event):
     """A tool's call has its one result."""
 
@@ -401,7 +419,7 @@ class ToolEnded(Event):
     how: Literal["done", "failed", "timed out", "cancelled"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class HandedOff(Event):
     """Another agent speaks from the next reply on."""
 
@@ -409,7 +427,7 @@ class HandedOff(Event):
     new: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PlayoutSlipped(Event):
     """The playout woke too late to catch up, and moved its clock."""
 

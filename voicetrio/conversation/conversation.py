@@ -176,13 +176,14 @@ class Conversation:
     async def run(self) -> None:
         """Converse until the session ends, and everything that was begun is finished."""
         self._nursery.start_soon(self._listen)
-        self._nursery.start_soon(self._watch_ending)
+        self._session.when_ending(self._inbox.wake)
         if self._agent.greeting is not None and not self._session.ending:
             self._open_committed(ReplyRequest(source="greeting", text=self._agent.greeting))
         try:
             while not self._is_done():
                 self._refresh()
                 news = await self._inbox.receive(self._deadline)
+                self._notice_ending()
                 if news is not None:
                     if isinstance(news, UserActed | UserTurn):
                         self._states.user_acted(trio.current_time())
@@ -202,11 +203,10 @@ class Conversation:
         self._listening = False
         self._inbox.wake()
 
-    async def _watch_ending(self) -> None:
-        await self._session.wait_ending()
-        self._ending = True
-        self._turns.shut()
-        self._inbox.wake()
+    def _notice_ending(self) -> None:
+        if self._session.ending and not self._ending:
+            self._ending = True
+            self._turns.shut()
 
     def _is_done(self) -> bool:
         """Tell whether listening is drained, and the replies in hand are over."""

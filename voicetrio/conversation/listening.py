@@ -7,7 +7,7 @@ speaks of.  Everything that is told carries positions on the capture clock, what
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import final
 
 import attrs
@@ -173,22 +173,15 @@ class Listening:
         await trio.lowlevel.checkpoint()
 
     async def _recognise(self, stt: STT, for_stt: LinkReceiver[SttInput], inbox: Inbox) -> None:
-        told, transcripts = trio.open_memory_channel[Transcript](16)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._understand, stt, transcripts, inbox)
-            try:
-                await stt.listen(for_stt, told)
-            finally:
-                told.close()
-                for_stt.close()
-
-    async def _understand(
-        self, stt: STT, transcripts: trio.MemoryReceiveChannel[Transcript], inbox: Inbox
-    ) -> None:
-        async for transcript in transcripts:
+        def understand(transcript: Transcript) -> None:
             mapped = self._map(transcript, stt.rate, inbox.rate)
             emit(mapped)
             inbox.put(mapped)
+
+        try:
+            await stt.listen(for_stt, _Told(understand))
+        finally:
+            for_stt.close()
 
     def _map(self, transcript: Transcript, rate: int, capture_rate: int) -> Transcript:
         """Return ``transcript`` with positions on the capture clock."""
@@ -211,6 +204,25 @@ class Listening:
             for word in transcript.words
         )
         return attrs.evolve(transcript, start=known[0], position=known[1], words=words)
+
+
+@final
+class _Told(trio.abc.SendChannel[Transcript]):
+    """The recogniser's outlet: what it sends is understood at once, without a task that waits for it."""
+
+    def __init__(self, understand: Callable[[Transcript], None]) -> None:
+        self._understand = understand
+        self._closed = False
+
+    async def send(self, value: Transcript) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._closed:
+            raise trio.ClosedResourceError
+        self._understand(value)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await trio.lowlevel.checkpoint()
 
 
 @final

@@ -60,7 +60,7 @@ class SessionContext:
         """Where the session's events are told."""
         self._outbox = outbox
         self._deadlines = deadlines
-        self._ending = trio.Event()
+        self._ending = _Ending()
         self._provided = trio.Event()
         self._conversation: Conversational | None = None
         self._on_end_request = on_end_request
@@ -72,7 +72,14 @@ class SessionContext:
 
     async def wait_ending(self) -> None:
         """Wait until the session begins to end."""
-        await self._ending.wait()
+        await self._ending.event.wait()
+
+    def when_ending(self, call: Callable[[], object]) -> None:
+        """Call ``call`` once when the session begins to end; at once when it has.
+
+        It runs inside of the call that ends the session, so it should only note that.
+        """
+        self._ending.tell(call)
 
     @property
     def drain_by(self) -> float:
@@ -106,6 +113,29 @@ class SessionContext:
         """Shield what is inside, until ``within_s`` seconds are over or the session's ``close_by``."""
         with self._deadlines.cleanup(within_s) as scope:
             yield scope
+
+
+@final
+class _Ending:
+    """That the session began to end: an event, and calls for those who need no task to wait for it."""
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self._calls: list[Callable[[], object]] = []
+
+    def is_set(self) -> bool:
+        return self.event.is_set()
+
+    def set(self) -> None:
+        self.event.set()
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+
+    def tell(self, call: Callable[[], object]) -> None:
+        self._calls.append(call)
+        if self.is_set():
+            self.set()
 
 
 class Behaviour(Protocol):
