@@ -340,6 +340,45 @@ def failures(tally: Tally) -> list[str]:
     return found
 
 
+def once(seconds: float, streams: int) -> dict[str, float]:
+    """Run both ways once, for the harness."""
+    for slot in range(streams):
+        for rate in set(RATES.values()):
+            tone(tone_hz(slot), rate)
+    ours = trio.run(run_ours, seconds, streams, 1)
+    naive = trio.run(run_naive, seconds, streams, 1)
+    return {
+        "speed": sum(ours.audio_s.values()) / ours.wall_s,
+        "naive_speed": sum(naive.audio_s.values()) / naive.wall_s,
+        "lag_ms": ours.lag_ms(99),
+        "naive_lag_ms": naive.lag_ms(99),
+        "wrong": len(ours.wrong_length + ours.crosstalk + ours.errors) + ours.left_open,
+    }
+
+
+def question():
+    """Return the question for the harness."""
+    from harness.question import Figure, Question, Side, Target
+
+    us = "voicetrio"
+    return Question(
+        name="encode_soak",
+        asks="how fast are many encoders at once, and how late is the loop meanwhile?",
+        sides=(Side(us, __file__, "once", arguments={"seconds": 6.0, "streams": 64}, core="any"),),
+        figures=(
+            Figure("audio encoded", "s a second", lambda r: r[us]["speed"]),
+            Figure("a thread a stream", "s a second", lambda r: r[us]["naive_speed"]),
+            Figure("p99 of the loop's lag", "ms", lambda r: r[us]["lag_ms"], Target(at_most=LAG_LIMIT_MS)),
+            Figure("p99 with a thread a stream", "ms", lambda r: r[us]["naive_lag_ms"]),
+            Figure("streams gone wrong", "streams", lambda r: r[us]["wrong"], Target(at_most=0)),
+        ),
+        does_not_say="whether memory grows over hours: the file's own long run does.",
+        rounds=3,
+        round_s=14.0,
+        steady=0.2,
+    )
+
+
 def print_table(ours: dict[str, object], naive: dict[str, object], streams: int) -> None:
     table = Table("", "voicetrio", "a thread a stream", title=f"{streams} streams at once")
     for key, value in ours.items():

@@ -132,6 +132,37 @@ def _ratio(ours: list[float], floor: list[float]) -> float:
     return statistics.median(mine / theirs for mine, theirs in zip(ours, floor, strict=True))
 
 
+def once(frames: int, stages: int) -> dict[str, float]:
+    """Measure each kind once, for the harness, which repeats and compares."""
+    return measure(Options(frames, 1, stages))
+
+
+def question():
+    """Return the question for the harness."""
+    from harness.question import Figure, Question, Side
+
+    kinds = {
+        "live hop over a link": "link_live_us",
+        "live hop over trio's channel": "trio_live_us",
+        "live hop over a link bounded in seconds": "link_seconds_live_us",
+        "saturated hop over a link": "link_saturated_us",
+        "saturated hop over trio's channel": "trio_saturated_us",
+    }
+    return Question(
+        name="hop",
+        asks="what does a hop over a link cost, beside trio's memory channel?",
+        sides=(Side("voicetrio", __file__, "once", arguments={"frames": 500, "stages": 10}),),
+        figures=(
+            *(Figure(name, "us", lambda r, k=key: r["voicetrio"][k]) for name, key in kinds.items()),
+            Figure("live, link / trio", "x", lambda r: r["voicetrio"]["live_ratio"]),
+            Figure("saturated, link / trio", "x", lambda r: r["voicetrio"]["saturated_ratio"]),
+        ),
+        does_not_say="what a stage costs in a pipeline: ``stages`` measures that.",
+        rounds=9,
+        round_s=0.8,
+    )
+
+
 def report(result: dict[str, float]) -> None:
     """Print ``result`` for a person."""
     for kind in ("live", "saturated"):

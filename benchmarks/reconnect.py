@@ -255,6 +255,49 @@ def measure(python: str, role: str, kind: str, options: argparse.Namespace) -> d
     return {"side": role, "kind": kind, **figures}
 
 
+def once(connections: int, seconds: float) -> dict[str, float]:
+    """Measure each side with each kind of server once, for the harness; Pipecat if it is set up."""
+    from harness.peers import python_of
+
+    options = argparse.Namespace(connections=connections, seconds=seconds)
+    numbers: dict[str, float] = {}
+    for python, role in ((sys.executable, "ours"), (python_of("pipecat"), "pipecat")):
+        for kind in KINDS if python is not None else ():
+            row = measure(python, role, kind, options)
+            numbers[f"{role}_{kind}_cpu"] = row["cpu_percent"]
+            if role == "ours" and row["late_s"] is not None:
+                numbers[f"ours_{kind}_late_ms"] = row["late_s"][1] * 1e3
+    return numbers
+
+
+def question():
+    """Return the question for the harness."""
+    from harness.question import Figure, Question, Side, Target
+
+    us, roles = "voicetrio", {"ours": "voicetrio", "pipecat": "Pipecat"}
+    cpu = [
+        Figure(
+            f"CPU, server {kind}: {name}",
+            "% of a core",
+            lambda r, k=f"{role}_{kind}_cpu": r[us][k],
+            Target(at_most=TARGET_CPU_PERCENT) if role == "ours" else None,
+        )
+        for kind in KINDS
+        for role, name in roles.items()
+    ]
+    late = Figure("worst try after an outage, late by", "ms", lambda r: r[us]["ours_outage_late_ms"])
+    return Question(
+        name="reconnect",
+        asks="what do lost connections cost?",
+        # The server, the client and their sockets take turns on one core otherwise.
+        sides=(Side(us, __file__, "once", arguments={"connections": 100, "seconds": 8.0}, core="any"),),
+        figures=(*cpu, late),
+        does_not_say="what a vendor's server does under load, or what TLS adds to each opening.",
+        rounds=1,
+        round_s=70.0,
+    )
+
+
 def _spread(values: list[float]) -> list[float] | None:
     """Return median and worst."""
     return [statistics.median(values), values[-1]] if values else None
