@@ -83,6 +83,7 @@ async def speak(tts: TTS, *texts: str | float) -> Spoken:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed)
         nursery.start_soon(voice)
+        nursery.cancel_scope.deadline = trio.current_time() + 1000
         async for frame in audio:
             if isinstance(frame, AudioFrame):
                 spoken.first_audio_at = spoken.first_audio_at or trio.current_time()
@@ -153,7 +154,8 @@ async def listen(stt: STT, items: Sequence[SttInput], *, after_s: float = 0.0) -
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed)
         nursery.start_soon(recognise)
-        result = [transcript async for transcript in transcripts]
+        with trio.fail_after(1000):
+            result = [transcript async for transcript in transcripts]
     if failures:
         raise failures[0]
     return result

@@ -297,9 +297,11 @@ class _Run:
             except ConnectionLost:
                 self._stream = 0
             except trio.EndOfChannel:
-                if self._dictation.deadline == math.inf or self._has_stream(connection):
+                is_all = self._dictation.deadline == math.inf or self._has_stream(connection)
+                if is_all and not self._all_sent:
                     self._all_sent = True
                     self._notify()
+                    changed = self._changed
                 if self._dictation.deadline == math.inf:
                     return
                 with connection.using():
