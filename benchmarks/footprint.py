@@ -4,8 +4,8 @@
 
 Sessions of the default agent with scripted models over memory transports, in a fresh process; memory is what
 the process grows by, divided by the sessions, after a first session has loaded everything that all share.
-*Idle* hears silence and says nothing; *speaking* plays a reply over a bed.  Tasks are counted over a WebSocket,
-too.
+*Idle* hears silence and says nothing; *speaking* plays a reply over a bed.  Tasks are also counted over
+a WebSocket.
 """
 
 from __future__ import annotations
