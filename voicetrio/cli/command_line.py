@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from voicetrio.cli.config_file import take_from_file
 from voicetrio.cli.console import print_error
 from voicetrio.cli.running import INTERRUPTED, expected_errors
 from voicetrio.version import __version__
@@ -30,13 +31,18 @@ app = App(
     exit_on_error=False,
     print_error=False,
     default_parameter=Parameter(negative=()),
+    config=(take_from_file,),
 )
 # Named by path, so that a command loads its own module only.
 app.command("voicetrio.cli.demo.command:demo")
 app.command("voicetrio.cli.talk:talk")
 app.command("voicetrio.cli.serve:serve")
+app.command("voicetrio.cli.token:token")
 app.command("voicetrio.cli.simulate:simulate")
 app.command("voicetrio.cli.bench:bench")
+app.command("voicetrio.cli.speech:speech")
+app.command("voicetrio.cli.say:say")
+app.command("voicetrio.cli.transcribe:transcribe")
 app.command("voicetrio.cli.doctor:doctor")
 
 

@@ -28,6 +28,8 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._asked = False
+        self.signal: int | None = None
+        """The signal that asked; None before."""
         self._callbacks: list[Callable[[], object]] = []
 
     @property
@@ -49,11 +51,12 @@ class StopRequest:
         finally:
             self._callbacks.remove(callback)
 
-    def _ask(self) -> bool:
+    def _ask(self, number: int = signal.SIGINT) -> bool:
         """Ask, and tell whether anybody took it up; only the first time counts."""
         if self._asked:
             return False
         self._asked = True
+        self.signal = number
         for callback in tuple(self._callbacks):
             callback()
         return bool(self._callbacks)
@@ -91,8 +94,8 @@ async def _with_signals(command: Command) -> int:
 
 
 async def _heed(signals: AsyncIterator[int], stop: StopRequest, scope: trio.CancelScope) -> None:
-    async for _ in signals:
-        if not stop._ask():
+    async for number in signals:
+        if not stop._ask(number):
             scope.cancel()
 
 

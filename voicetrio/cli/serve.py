@@ -1,63 +1,109 @@
-"""``voicetrio serve``: the embedded agent for whoever connects."""
+"""``voicetrio serve``: an agent for whoever connects, the embedded one or the user's own."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+import signal
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Annotated
 
 import trio
-from cyclopts import Parameter
 
 from voicetrio.cli.console import make_console
 from voicetrio.cli.embedded import GREETING, embedded_agent, open_models_with_progress
+from voicetrio.cli.handlers import open_handler
 from voicetrio.cli.running import StopRequest, run_command
-from voicetrio.runtime.session import open_session
+from voicetrio.cli.serve_options import ServeOptions
+from voicetrio.errors import SessionEnded
+from voicetrio.events import SessionExpiring
+from voicetrio.runtime.session import Session, open_session
 from voicetrio.runtime.transport import Transport
+from voicetrio.server.admin import admin_app
+from voicetrio.server.http import serve_http
+from voicetrio.server.load import PoolSource
 from voicetrio.server.page import page_answers
-from voicetrio.server.serve import serve_sessions
+from voicetrio.server.serve import Handler, SessionServer, serve_sessions
 
 __all__ = ["serve"]
 
+INTERRUPT_S = 12.0
+"""How long sessions have after Ctrl-C: they are ended at once, and what is being said is said."""
+EXPIRING = "We have to come to an end soon."
 
-def serve(
-    *,
-    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 8765,
-    greeting: Annotated[bool, Parameter(help="Let the agent greet first.", negative="--no-greeting")] = True,
-    bed: Annotated[bool, Parameter(help="Put room noise under the agent.", negative="--no-bed")] = True,
-    workers: Annotated[int, Parameter(help="Threads for each model.")] = 1,
-) -> int:
-    """Serve the embedded agent until interrupted: a page to talk to it, and a WebSocket at the same port.
 
-    The wire is described in docs/wire.md.  Ctrl-C lets the sessions finish; a second one cancels them.
+def serve(options: ServeOptions = ServeOptions()) -> int:  # noqa: B008  # it is frozen
+    """Serve an agent until interrupted: a page to talk to it, and a WebSocket at the same port.
 
-    Example: `voicetrio serve --port 9000`
+    The wire is described in docs/wire.md, the rest in docs/serving.md.  Ctrl-C ends the sessions gracefully,
+    SIGTERM lets them go on for `--drain-s`; a second signal cancels them.
+
+    Example: `voicetrio serve --port 9000 --max-sessions 4`
     """
-    return run_command(
-        lambda stop: _serve(stop, host=host, port=port, greeting=greeting, bed=bed, workers=workers)
-    )
+    return run_command(partial(_serve, options))
 
 
-async def _serve(stop: StopRequest, *, host: str, port: int, greeting: bool, bed: bool, workers: int) -> int:
+async def _serve(options: ServeOptions, stop: StopRequest) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     console = make_console()
-    async with open_models_with_progress(quiet=False, workers=workers) as models:
-        agent = embedded_agent(models, greeting=GREETING if greeting else None, bed=bed)
-
-        async def answer(peer: Transport) -> None:
-            async with open_session(peer, agent) as session:
-                with stop.on_stop(session.end):
-                    await session.wait_ended()
-            console.print(f"{session.name} ended: {session.result.reason}", markup=False)
-
+    start = partial(
+        serve_sessions,
+        port=options.port,
+        host=options.host,
+        settings=options.settings(),
+        authenticate=options.authenticator(),
+        allowed_origins=options.allowed_origin,
+        open_to_all=options.open_to_all,
+        tls=options.tls(),
+        plain=page_answers() if options.page else None,
+    )
+    async with _open_handler(options) as (handler, pools):
         with ExitStack() as asked:
             async with trio.open_nursery() as nursery:
-                server = await nursery.start(
-                    partial(serve_sessions, answer, port, host, plain=page_answers())
-                )
-                asked.enter_context(stop.on_stop(server.close))
+                server: SessionServer = await nursery.start(partial(start, handler, pools=pools))
+                admin = None
+                if options.admin_port is not None:
+                    admin = await nursery.start(
+                        serve_http, admin_app(server), options.admin_port, options.admin_host
+                    )
+                asked.enter_context(stop.on_stop(partial(_stop, server, stop, options.drain_s)))
                 page = server.url.replace("ws", "http", 1)
-                console.print(f"talk to {server.url}, or open {page} (Ctrl-C ends it)", markup=False)
+                talk = f"talk to {server.url}" + (f", or open {page}" if options.page else "")
+                console.print(f"{talk} (Ctrl-C ends it)", markup=False)
+                if admin is not None:
+                    console.print(f"health and metrics: {admin.url}", markup=False)
+                await server.wait_over()
+                nursery.cancel_scope.cancel()
     return 0
+
+
+def _stop(server: SessionServer, stop: StopRequest, drain_s: float) -> None:
+    if stop.signal == signal.SIGTERM:
+        server.drain(drain_s)
+    else:
+        server.drain(INTERRUPT_S, last_words_s=INTERRUPT_S, code=1001, reason="interrupted")
+
+
+@asynccontextmanager
+async def _open_handler(options: ServeOptions) -> AsyncIterator[tuple[Handler, list[PoolSource]]]:
+    if options.handler is not None:
+        async with open_handler(options.handler) as handler:
+            yield handler, []
+        return
+    async with open_models_with_progress(quiet=False, workers=options.workers) as models:
+        agent = embedded_agent(models, greeting=GREETING if options.greeting else None, bed=options.bed)
+
+        async def answer(peer: Transport) -> None:
+            async with open_session(peer, agent) as session, trio.open_nursery() as nursery:
+                nursery.start_soon(_say_when_it_expires, session)
+                await session.wait_ended()
+
+        yield answer, [models]
+
+
+async def _say_when_it_expires(session: Session) -> None:
+    async with session.events() as told:
+        async for event in told:
+            if isinstance(event, SessionExpiring):
+                with suppress(SessionEnded):
+                    await session.say(EXPIRING, wait_played=False)

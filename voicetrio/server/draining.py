@@ -39,12 +39,11 @@ class Drain:
 
     Args:
         sessions: those that are open, at any moment.
-        last_words_s: see above.
     """
 
-    def __init__(self, sessions: Callable[[], Collection[Served]], last_words_s: float) -> None:
+    def __init__(self, sessions: Callable[[], Collection[Served]]) -> None:
         self._sessions = sessions
-        self._last_words_s = last_words_s
+        self._last_words_s = 0.0
         self._changed = trio.Event()
         self._code = 1012
         self.reason = ""
@@ -52,11 +51,12 @@ class Drain:
         self.deadline = math.inf
         """When what is left is cancelled."""
 
-    def begin(self, within_s: float, *, code: int, reason: str) -> None:
+    def begin(self, within_s: float, *, last_words_s: float, code: int, reason: str) -> None:
         """Drain within ``within_s`` seconds, and close what is left with ``code``."""
         deadline = trio.current_time() + within_s
         if deadline < self.deadline:
             self.deadline = deadline
+            self._last_words_s = max(self._last_words_s, last_words_s)
             self._code, self.reason = code, self.reason or reason
             for served in tuple(self._sessions()):
                 served.peer.warn(self.reason, within_s)
@@ -72,12 +72,12 @@ class Drain:
         await trio.lowlevel.checkpoint()
         while not self.reason:
             await self._changed.wait()
-        await self._wait_empty(self._last_words_s)
+        await self._wait_empty(lambda: self._last_words_s)
         for served in tuple(self._sessions()):
             left_s = max(0.0, self.deadline - trio.current_time())
             # The goodbye takes a moment, too: what is being said ends before the deadline.
             served.peer.end(self.reason, left_s * 0.8, code=self._code)
-        await self._wait_empty(0.0)
+        await self._wait_empty(lambda: 0.0)
         while self._sessions():
             changed = self._changed
             for served in tuple(self._sessions()):
@@ -85,10 +85,10 @@ class Drain:
             await changed.wait()
         await trio.lowlevel.checkpoint()
 
-    async def _wait_empty(self, before_s: float) -> None:
-        """Wait until there is no session, or until ``before_s`` seconds before the deadline."""
+    async def _wait_empty(self, before_s: Callable[[], float]) -> None:
+        """Wait until there is no session, or until ``before_s()`` seconds before the deadline."""
         while self._sessions():
-            with trio.CancelScope(deadline=self.deadline - before_s) as scope:
+            with trio.CancelScope(deadline=self.deadline - before_s()) as scope:
                 await self._changed.wait()
             if scope.cancelled_caught:
                 break

@@ -150,8 +150,9 @@ class SessionServer:
             peers=self._peers,
             make_wire=partial(NativeWire.from_query, lead_s=settings.lead_s, rewind_s=settings.rewind_s),
         )
-        self._drain = Drain(self._slots.values, settings.last_words_s)
+        self._drain = Drain(self._slots.values)
         self._accepting = trio.CancelScope()
+        self._over = trio.Event()
         self._numbers = itertools.count(1)
         self._sockets = self._handshakes = self._accepted = self._answered = 0
         self._refused = self._resumed = self._failed = 0
@@ -177,16 +178,28 @@ class SessionServer:
         """Accept nobody any more.  Sessions go on; ``serve_sessions`` returns after the last one."""
         self._accepting.cancel()
 
-    def drain(self, within_s: float = 30.0, *, code: int = 1012, reason: str = "server_restart") -> None:
+    async def wait_over(self) -> None:
+        """Wait until it was closed or drained, and its last session is over."""
+        await self._over.wait()
+
+    def drain(
+        self,
+        within_s: float = 30.0,
+        *,
+        last_words_s: float | None = None,
+        code: int = 1012,
+        reason: str = "server_restart",
+    ) -> None:
         """Stop without cutting anybody off; synchronous, and a second call can only shorten.
 
         From now on upgrades are refused with 503.  Sessions may finish; those that are left
-        ``settings.last_words_s`` before the deadline are ended gracefully with ``reason``, and what is left
-        at the deadline is cancelled.  Their connections are closed with ``code``: 1012 (restart) or 1001
-        (going away). Then ``serve_sessions`` returns.
+        ``last_words_s`` (by default that of the settings) before the deadline are ended gracefully with
+        ``reason``, and what is left at the deadline is cancelled.  Their connections are closed with
+        ``code``: 1012 (restart) or 1001 (going away). Then ``serve_sessions`` returns.
         """
         self._admission.is_draining = True
-        self._drain.begin(within_s, code=code, reason=reason)
+        last_words_s = self.settings.last_words_s if last_words_s is None else last_words_s
+        self._drain.begin(within_s, last_words_s=last_words_s, code=code, reason=reason)
 
     def why_not_ready(self) -> str | None:
         """Return why nobody would be let in now: ``draining``, ``full``, ``lag`` or ``pools``; else None."""
@@ -218,6 +231,7 @@ class SessionServer:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._accept, nursery, name=f"accept {self.url}")
             watches.cancel_scope.cancel()
+        self._over.set()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         with self._accepting:
