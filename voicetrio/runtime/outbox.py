@@ -194,7 +194,10 @@ class Outbox:
 
     async def next(self) -> Operation:
         """Wait for the next operation to write; see OutboxReader."""
-        await trio.lowlevel.checkpoint()
+        if self._urgent or self._ordered:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()  # the wait below is the checkpoint
         while not self._gate.is_open or not (self._urgent or self._ordered):
             if self._reader is not None:
                 raise trio.BusyResourceError("an outbox has one reader")

@@ -151,7 +151,8 @@ class WebSocketPeer:
             while True:
                 operation = await outbox.next()
                 for message in self._wire.encode(operation):
-                    await self._socket.send(message)
+                    if not self._socket.try_send(message):
+                        await self._socket.send(message)
                 outbox.written(operation)
                 if isinstance(operation, HangUp):
                     self._is_leaving = True
@@ -163,22 +164,26 @@ class WebSocketPeer:
 
     # --- the reader ---
 
-    async def _read(self, inbound: Inbound, scope: trio.CancelScope) -> None:
-        await trio.lowlevel.checkpoint()
+    async def _read(  # noqa: ASYNC910  # it ends by an exception of ``listen``, which has awaited
+        self, inbound: Inbound, scope: trio.CancelScope
+    ) -> None:
+        def take(message: bytes | str) -> None:
+            if self._gone is not None:
+                return
+            self.heard_from_at = trio.current_time()
+            received = self._wire.decode(message)
+            if isinstance(received, Malformed):
+                self._forgive(received, scope)
+            elif received is not None:
+                self._give(inbound, received)
+
         try:
-            while True:
-                received = self._wire.decode(await self._socket.receive())
-                self.heard_from_at = trio.current_time()
-                if received is not None:
-                    self._give(inbound, received)
-                if self._gone is not None:
-                    break
+            await self._socket.listen(take)
         except SocketClosed as closed:
-            self._gone = PeerGone(closed.reason or str(closed), code=closed.code)
-        if self._is_leaving:
-            self._gone = None  # it left because we do
-        else:
-            scope.cancel()
+            # Nobody is gone who leaves because we do.
+            if not self._is_leaving:
+                self._gone = PeerGone(closed.reason or str(closed), code=closed.code)
+                scope.cancel()
 
     def _give(self, inbound: Inbound, received: Received) -> None:
         match received:
@@ -192,10 +197,8 @@ class WebSocketPeer:
                 self.client = client
             case Leaving():
                 inbound.source_ended()
-            case Malformed():
-                self._forgive(received)
 
-    def _forgive(self, malformed: Malformed) -> None:
+    def _forgive(self, malformed: Malformed, scope: trio.CancelScope) -> None:
         self._malformed += 1
         self._socket.send_nowait(self._wire.complain(malformed))
         if self._malformed > MAX_MALFORMED:
@@ -204,6 +207,7 @@ class WebSocketPeer:
                 f"sent {self._malformed} messages that cannot be understood, the last: {malformed.message}",
                 code=malformed.close_code,
             )
+            scope.cancel()
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+
 import pytest
 import trio
 import trio.testing
@@ -267,3 +269,68 @@ async def test_a_cancelled_block_drops_the_socket(kind: Kind, autojump_clock):
             await trio.sleep_forever()
     assert trio.current_time() == pytest.approx(1)
     assert await raw.read_close() is None
+
+
+async def test_a_listener_is_given_what_waited_and_what_comes_and_then_the_end(kind: Kind, autojump_clock):
+    async with open_pair(kind) as (socket, raw):
+        await raw.write(TEXT, b"waited")
+        await trio.sleep(0.1)
+        heard: list[bytes | str] = []
+
+        async def speak() -> None:
+            await trio.sleep(0.1)
+            for number in range(3):
+                await raw.write(BINARY, bytes([number]))
+            await raw.close(4000, "done")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(speak)
+            with pytest.raises(SocketClosed) as caught:
+                await socket.listen(heard.append)
+        assert heard == ["waited", b"\x00", b"\x01", b"\x02"]
+        assert (caught.value.code, caught.value.reason) == (4000, "done")
+        with pytest.raises(trio.ClosedResourceError):
+            await socket.listen(heard.append)
+
+
+async def test_what_a_listener_raises_is_its_own_and_the_connection_goes_on(kind: Kind, autojump_clock):
+    async with open_pair(kind) as (socket, raw):
+
+        def fail(_message: bytes | str) -> None:
+            raise ValueError("a bug of the listener")
+
+        await raw.write(TEXT, b"first")
+        with pytest.raises(ValueError, match="a bug of the listener"):
+            await socket.listen(fail)
+        await raw.write(TEXT, b"second")
+        assert await socket.receive() == "second"
+        await socket.send("still here")
+        assert (await raw.read()).data == b"still here"
+
+
+async def test_a_cancelled_listener_leaves_what_it_was_not_given(kind: Kind, autojump_clock):
+    async with open_pair(kind) as (socket, raw):
+        heard: list[bytes | str] = []
+        with trio.move_on_after(0.1):
+            await socket.listen(heard.append)
+        await raw.write(TEXT, b"later")
+        await trio.sleep(0.1)
+        assert heard == []
+        assert await socket.receive() == "later"
+
+
+async def test_a_listener_sees_its_own_context_variables(kind: Kind, autojump_clock):
+    async with open_pair(kind) as (socket, raw):
+        mine = contextvars.ContextVar("mine", default="nobody's")
+        seen: list[str] = []
+
+        async def listen() -> None:
+            mine.set("the listener's")
+            await socket.listen(lambda _message: seen.append(mine.get()))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            await raw.write(TEXT, b"now")
+            await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
+        assert seen == ["the listener's"]

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import final
+from typing import NoReturn, final
 
 import trio
 import trio_websocket
@@ -124,6 +124,10 @@ class AdoptedSocket:
         self._sent += 1
         self._sent_bytes += len(data)
 
+    def try_send(self, message: Message | memoryview) -> bool:
+        """Return False: trio-websocket has no such way."""
+        return False
+
     def send_nowait(self, message: Message) -> bool:
         """Queue a small message that nobody waits for; return False if there is no room."""
         if not self.is_open or len(self._queue) >= MAX_QUEUED:
@@ -133,6 +137,11 @@ class AdoptedSocket:
         self._sent_bytes += len(message)
         self._work.set()
         return True
+
+    async def listen(self, sink: Callable[[Message], object]) -> NoReturn:
+        """Give each message to ``sink`` until the end; see MessageSocket."""
+        while True:
+            sink(await self.receive())
 
     async def receive(self) -> Message:
         """Return the next message; see MessageSocket."""

@@ -7,7 +7,8 @@ application already holds in ``trio-websocket`` (``adopt_trio_websocket``).
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn, Protocol, TypeAlias
 
 import attrs
 
@@ -146,6 +147,14 @@ class MessageSocket(Protocol):
         """
         ...
 
+    def try_send(self, message: Message | memoryview) -> bool:
+        """Write one message without waiting; return False if that is not possible: then ``send`` it.
+
+        What the operating system does not take of it goes out before anything else.  Raises
+        trio.BrokenResourceError when the connection breaks.
+        """
+        ...
+
     def send_nowait(self, message: Message) -> bool:
         """Queue a small message that nobody waits for; return False if there is no room."""
         ...
@@ -155,6 +164,15 @@ class MessageSocket(Protocol):
 
         Raises SocketClosed once, after the last message; called again it raises
         trio.ClosedResourceError.  Cancelling loses nothing.
+        """
+        ...
+
+    async def listen(self, sink: Callable[[Message], object]) -> NoReturn:
+        """Give each message to ``sink`` as it comes, until the connection is over; then raise SocketClosed.
+
+        In place of ``receive``: no task is woken for a message.  ``sink`` is called in the caller's context
+        variables, must be quick, and must not wait; what it raises is raised here.  Cancelling loses no
+        message that ``sink`` was not given.
         """
         ...
 

@@ -11,14 +11,16 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import final
+from typing import NoReturn, final
 
 import trio
 
+from voicetrio.connection.websocket.direct import direct_socket
 from voicetrio.connection.websocket.driver import Driver
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits, SocketStatistics
 from voicetrio.machines.rate_limit import TokenBucket
@@ -47,10 +49,13 @@ class StreamSocket:
         now = trio.current_time()
         self._byte_rate = TokenBucket(limits.max_bytes_per_s, limits.burst_bytes, now=now)
         self._message_rate = TokenBucket(limits.max_messages_per_s, limits.burst_messages, now=now)
+        self._direct = direct_socket(stream)
         self._turn = trio.Lock()
+        self._rest = b""  # of a message that was begun and must come before anything else
         self._inbox: deque[Message] = deque()
         self._inbox_bytes = 0
         self._receiver: trio.lowlevel.Task | None = None
+        self._sink: Callable[[Message], object] | None = None
         self._work = trio.Event()
         self._scope = trio.CancelScope()
         self._is_reading = False
@@ -110,10 +115,11 @@ class StreamSocket:
     async def _read(self) -> None:
         self._is_reading = True
         await trio.lowlevel.checkpoint()
+        receive_some = (self._direct or self._stream).receive_some
         try:
             self._take(self._driver.take_messages())
             while True:
-                data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
+                data = bytes(await receive_some(RECEIVE_BYTES))
                 if not self._byte_rate.take(len(data), trio.current_time()):
                     self._driver.fail(1008, "data comes faster than the limit")
                 self._take(self._driver.receive(data))
@@ -130,7 +136,11 @@ class StreamSocket:
         for message in messages:
             self._received += 1
             self._received_bytes += len(message)
-            if not self._is_closing:
+            if self._is_closing:
+                continue
+            if self._sink is not None:
+                self._sink(message)
+            else:
                 self._inbox_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
                 self._inbox.append(message)
         if messages and not self._message_rate.take(len(messages), trio.current_time()):
@@ -189,7 +199,7 @@ class StreamSocket:
         return self._ping_sent_at + self._limits.keepalive_timeout_s
 
     async def _write_output(self) -> None:
-        if not self._driver.has_output:
+        if not self._driver.has_output and not self._rest:
             await trio.lowlevel.checkpoint()
             return
         answer_by = self._answer_by
@@ -209,7 +219,7 @@ class StreamSocket:
 
     async def _flush(self) -> None:
         output, eof = self._driver.take_output()
-        if output:
+        if output or self._rest:
             await self._write(output)
         else:
             await trio.lowlevel.checkpoint()
@@ -224,16 +234,38 @@ class StreamSocket:
         if self._aborted:
             raise trio.BrokenResourceError("the connection is over")
         is_complete = False
+        data, self._rest = self._rest + data, b""
         try:
             await self._stream.send_all(data)
             is_complete = True
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self._end(SocketClosed(None, f"the connection broke: {error}", "network"))
-            raise trio.BrokenResourceError("the connection is over") from error
+            raise self._broken(error) from error
         finally:
             if not is_complete:
                 # Half a frame may be on the wire: nothing may follow it.
                 self.abort()
+
+    def _broken(self, error: Exception) -> trio.BrokenResourceError:
+        self._end(SocketClosed(None, f"the connection broke: {error}", "network"))
+        return trio.BrokenResourceError("the connection is over")
+
+    def try_send(self, message: Message | memoryview) -> bool:
+        """Write one message at once, if that is possible; see MessageSocket."""
+        if self._direct is None or self._rest or self._turn.locked() or not self.is_open:
+            return False
+        data = self._driver.send(message)
+        try:
+            written = self._direct.write_nowait(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            broken = self._broken(error)
+            self.abort()
+            raise broken from error
+        if written < len(data):
+            self._rest = data[written:]
+            self._work.set()
+        self._sent += 1
+        self._sent_bytes += len(message)
+        return True
 
     async def send(self, message: Message | memoryview) -> None:
         """Write one message; see MessageSocket."""
@@ -265,21 +297,59 @@ class StreamSocket:
     async def receive(self) -> Message:
         """Return the next message; see MessageSocket."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._receiver is not None:
-            raise trio.BusyResourceError("another task is receiving on this connection")
+        self._check_free()
         if self._inbox or self._outcome is not None:
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
             self._receiver = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
         if self._inbox:
-            message = self._inbox.popleft()
-            self._inbox_bytes -= len(message) + MESSAGE_OVERHEAD_BYTES
-            return message
+            return self._take_from_inbox()
+        raise self._tell_end()
+
+    async def listen(self, sink: Callable[[Message], object]) -> NoReturn:
+        """Give each message to ``sink`` until the end; see MessageSocket."""
+        run = contextvars.copy_context().run
+        failure: Exception | None = None
+
+        def give(message: Message) -> None:
+            nonlocal failure
+            if failure is not None:
+                return
+            try:
+                run(sink, message)
+            except Exception as error:
+                # It is the listener's, not the reader's.
+                failure = error
+                self._wake_receiver()
+
+        await trio.lowlevel.checkpoint()
+        self._check_free()
+        self._sink = give
+        try:
+            while self._inbox:
+                give(self._take_from_inbox())
+            while failure is None and self._outcome is None:
+                self._receiver = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
+        finally:
+            self._sink = None
+        raise failure or self._tell_end()
+
+    def _check_free(self) -> None:
+        if self._receiver is not None or self._sink is not None:
+            raise trio.BusyResourceError("another task is receiving on this connection")
+
+    def _take_from_inbox(self) -> Message:
+        message = self._inbox.popleft()
+        self._inbox_bytes -= len(message) + MESSAGE_OVERHEAD_BYTES
+        return message
+
+    def _tell_end(self) -> Exception:
         if self._was_told or self._outcome is None:
-            raise trio.ClosedResourceError("the end of this connection was told before")
+            return trio.ClosedResourceError("the end of this connection was told before")
         self._was_told = True
-        raise self._outcome
+        return self._outcome
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None:

@@ -1,0 +1,55 @@
+"""A TCP socket with as few system calls and task switches as it takes.
+
+``trio.SocketStream`` first tries to read and, mostly, fails; and a write gives way to every other task once,
+also when the system took all of it.  With hundreds of sessions, each with a hundred small frames a second,
+that is a third of what the network costs.  This module reads when the socket is ready, and writes at once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import final
+
+import trio
+
+__all__ = ["DirectSocket", "direct_socket"]
+
+
+@final
+class DirectSocket:
+    """The descriptor under a ``trio.SocketStream``, which stays its owner and closes it."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._socket = stream.socket
+
+    async def receive_some(self, max_bytes: int) -> bytes:
+        """Wait for data and return it, ``b""`` at its end; raises as the stream does."""
+        while True:
+            descriptor = self._descriptor()
+            await trio.lowlevel.wait_readable(descriptor)
+            try:
+                return os.read(descriptor, max_bytes)
+            except BlockingIOError:
+                continue  # somebody else took it, or the system was wrong
+            except OSError as error:
+                raise trio.BrokenResourceError(str(error)) from error
+
+    def write_nowait(self, data: bytes) -> int:
+        """Give the system as much of ``data`` as it takes now; return how much that was."""
+        try:
+            return os.write(self._descriptor(), data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError(str(error)) from error
+
+    def _descriptor(self) -> int:
+        descriptor = self._socket.fileno()
+        if descriptor < 0:
+            raise trio.ClosedResourceError("this socket was already closed")
+        return descriptor
+
+
+def direct_socket(stream: trio.abc.Stream) -> DirectSocket | None:
+    """Return the way past ``stream``; None if it is not plain TCP, or the system's sockets are no files."""
+    return DirectSocket(stream) if isinstance(stream, trio.SocketStream) and os.name == "posix" else None
