@@ -12,7 +12,6 @@ Hypercorn parses, and calls the application.  What it leaves open is here:
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ import attrs
 import trio
 
 from voicetrio.errors import ConfigError, MissingExtra
+from voicetrio.server.listening import open_listeners
 
 __all__ = ["AsgiApp", "HttpServer", "HttpStatistics", "serve_http"]
 
@@ -236,25 +236,10 @@ async def serve_http(
         raise ConfigError(f"stall_s must be above 0, not {stall_s}")
     server = HttpServer(
         app,
-        await _listen(host, port),
+        await open_listeners(host, port),
         stall_s=stall_s,
         max_connections=max_connections,
         keep_alive_s=keep_alive_s,
     )
     task_status.started(server)
     await server._serve()
-
-
-async def _listen(host: str, port: int) -> list[trio.SocketListener]:
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"the port must be from 0 to 65535, not {port}")
-    try:
-        return await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        cause = error.__cause__ if error.errno is None and isinstance(error.__cause__, OSError) else error
-        why = {
-            errno.EADDRINUSE: "the port is in use: stop what uses it, or choose another port",
-            errno.EACCES: "not allowed: choose a port from 1024 on",
-            errno.EADDRNOTAVAIL: "this machine has no such address",
-        }.get(cause.errno or 0, str(cause))
-        raise ConfigError(f"cannot listen on {host}:{port}: {why}") from error

@@ -14,12 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from voicetrio.audio.codecs import complete_header
 from voicetrio.errors import ConfigError
 from voicetrio.server.speech.bodies import read_json
 from voicetrio.server.speech.errors import ApiError, as_api_error, error_body
 from voicetrio.server.speech.jobs import BodyWriter, Job
-from voicetrio.server.speech.rendering import Rendering, encoded, plan, read_script, render
+from voicetrio.server.speech.planning import plan, read_script, response_headers
 from voicetrio.server.speech.requests import (
     CaptionedRequest,
     DialogueRequest,
@@ -30,6 +29,7 @@ from voicetrio.server.speech.requests import (
     voice_name,
 )
 from voicetrio.server.speech.service import SpeechService
+from voicetrio.services.speech.rendering import Rendering, render, render_whole
 from voicetrio.services.speech.speaking import PlacedWord, SpokenPiece
 from voicetrio.services.speech_text.script import Item, Pause, Placeholders, Say, Script, parts_to_speak
 from voicetrio.services.speech_text.spelling import Pronunciation
@@ -229,7 +229,7 @@ class _Audio(_Output):
     """The bytes of the audio, as they are made."""
 
     async def write(self, writer: BodyWriter) -> None:
-        writer.headers.update(self._rendering.headers)
+        writer.headers.update(response_headers(self._rendering))
 
         async def sink(_piece: SpokenPiece | None, data: bytes) -> None:
             await writer.write(data)
@@ -242,10 +242,10 @@ class _Whole(_Output):
     """The bytes of the audio in one piece, with its length in the header of the file."""
 
     async def write(self, writer: BodyWriter) -> None:
-        body, count, _ = await encoded(self._rendering, self._service.engines)
+        body, count, _ = await render_whole(self._rendering, self._service.engines)
         self._count(count)
-        writer.headers.update(self._rendering.headers)
-        await writer.finish(complete_header(self._rendering.format.name, body, count))
+        writer.headers.update(response_headers(self._rendering))
+        await writer.finish(body)
 
 
 @final
@@ -297,7 +297,7 @@ class _Lines(_Output):
         self._with_voice = with_voice
 
     async def write(self, writer: BodyWriter) -> None:
-        writer.headers.update({**self._rendering.headers, "Content-Type": "application/x-ndjson"})
+        writer.headers.update({**response_headers(self._rendering), "Content-Type": "application/x-ndjson"})
         has_begun = False
 
         async def sink(piece: SpokenPiece | None, data: bytes) -> None:
@@ -321,10 +321,9 @@ class _Lines(_Output):
 
     async def write_whole(self, writer: BodyWriter) -> None:
         """One object."""
-        body, count, pieces = await encoded(self._rendering, self._service.engines)
+        body, count, pieces = await render_whole(self._rendering, self._service.engines)
         self._count(count)
         writer.headers["Content-Type"] = "application/json"
-        body = complete_header(self._rendering.format.name, body, count)
         await writer.finish(self._line(body, [word for piece in pieces for word in piece.words]))
 
     def _line(self, data: bytes, words: Sequence[PlacedWord]) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from typing import Any, Final, TypeAlias, final
@@ -17,14 +16,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from voicetrio.errors import AudioError
-from voicetrio.runtime.decoding import DecodedAudio, decode_file
+from voicetrio.runtime.decoding import decode_file
+from voicetrio.runtime.producing import open_produced
 from voicetrio.server.speech.bodies import check_size, limit_body
 from voicetrio.server.speech.errors import ApiError, as_api_error, error_body
 from voicetrio.server.speech.jobs import BodyWriter, Job
-from voicetrio.server.speech.producing import open_produced
 from voicetrio.server.speech.service import SpeechService
-from voicetrio.services.speech.captions import Caption, captions_of, to_srt, to_vtt
 from voicetrio.services.speech.recogniser import RecognisedPart
+from voicetrio.services.speech.transcripts import TRANSCRIPT_FORMATS, WholeTranscript, write_transcript
 
 __all__ = ["TranscriptionRoutes"]
 
@@ -46,27 +45,6 @@ class _Wanted:
     response_format: str
     granularities: frozenset[str]
     stream: bool
-
-
-@attrs.frozen
-class _Result:
-    """What a response is made of."""
-
-    parts: Sequence[RecognisedPart]
-    audio: DecodedAudio
-    granularities: frozenset[str]
-
-    @property
-    def text(self) -> str:
-        return " ".join(part.text for part in self.parts if part.text)
-
-    @property
-    def duration_s(self) -> float:
-        return self.audio.samples.size / self.audio.rate
-
-    @property
-    def captions(self) -> list[Caption]:
-        return captions_of(self.parts)
 
 
 @final
@@ -105,9 +83,11 @@ class TranscriptionRoutes:
             return
         async with open_produced(recognise, ahead=PARTS_AHEAD) as parts:
             found = [part async for part in parts]
-        content_type, render = _RENDERERS[wanted.response_format]
-        writer.headers["Content-Type"] = content_type
-        await writer.finish(render(_Result(found, audio, wanted.granularities)))
+        transcript = WholeTranscript(found, audio.samples.size / audio.rate)
+        writer.headers["Content-Type"], body = write_transcript(
+            transcript, wanted.response_format, wanted.granularities
+        )
+        await writer.finish(body)
 
     async def _read(self, request: Request) -> _Wanted:
         settings = self._service.settings
@@ -137,8 +117,8 @@ class TranscriptionRoutes:
             raise ApiError(400, "file: give the recording", param="file", code="missing_field")
         self._check_model(form)
         response_format = _field(form, "response_format", "json")
-        if response_format not in _RENDERERS:
-            raise _wrong("response_format", f"choose from {', '.join(_RENDERERS)}")
+        if response_format not in TRANSCRIPT_FORMATS:
+            raise _wrong("response_format", f"choose from {', '.join(TRANSCRIPT_FORMATS)}")
         granularities = frozenset(
             str(value)
             for name in ("timestamp_granularities[]", "timestamp_granularities")
@@ -225,46 +205,3 @@ def _event(value: Any) -> bytes:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
-
-
-def _verbose(result: _Result) -> bytes:
-    value: dict[str, Any] = {
-        "task": "transcribe",
-        "language": "english",
-        "duration": round(result.duration_s, 3),
-        "text": result.text,
-    }
-    if "word" in result.granularities:
-        value["words"] = [
-            {"word": word.strip('.,;:!?"'), "start": round(start, 3), "end": round(end, 3)}
-            for part in result.parts
-            for word, start, end in part.words
-        ]
-    if "segment" in result.granularities:
-        value["segments"] = [_segment(number, each) for number, each in enumerate(result.captions)]
-    return _json(value)
-
-
-def _segment(number: int, caption: Caption) -> dict[str, Any]:
-    encoded = caption.text.encode()
-    return {
-        "id": number,
-        "seek": round(caption.part.start_s * 100),
-        "start": round(caption.start_s, 3),
-        "end": round(caption.end_s, 3),
-        "text": caption.text,
-        "tokens": [],
-        "temperature": 0.0,
-        "avg_logprob": round(caption.part.logprob, 4),
-        "compression_ratio": round(len(encoded) / len(zlib.compress(encoded)), 4),
-        "no_speech_prob": round(caption.part.no_speech, 4),
-    }
-
-
-_RENDERERS: Final[dict[str, tuple[str, Callable[[_Result], bytes]]]] = {
-    "json": ("application/json", lambda result: _json({"text": result.text})),
-    "text": ("text/plain; charset=utf-8", lambda result: f"{result.text}\n".encode()),
-    "srt": ("application/x-subrip; charset=utf-8", lambda result: to_srt(result.captions).encode()),
-    "verbose_json": ("application/json", _verbose),
-    "vtt": ("text/vtt; charset=utf-8", lambda result: to_vtt(result.captions).encode()),
-}

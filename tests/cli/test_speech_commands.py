@@ -1,0 +1,80 @@
+"""``say``, ``transcribe`` and ``speech`` as their user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import voicetrio.cli.command_line as command_line
+from voicetrio.cli.measures import word_error_rate
+
+COMMAND = (sys.executable, "-m", "voicetrio")
+
+
+def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run((*COMMAND, *arguments), input=stdin, capture_output=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["say", "hi", "-o", "x.zzz"], "x.zzz: which format?"),
+        (["say", "hi", "--speed", "9"], "--speed is from 0.25 to 4"),
+        (["say", "...", "-o", "x.wav"], "nothing that can be said"),
+        (["say", "hi", "--voice", "zork", "-o", "x.wav"], "there is no voice 'zork'"),
+        (["say", "<speak>", "--ssml", "-o", "x.wav"], "SSML, line 1"),
+        (["say", "--bogus"], "there is no option --bogus"),
+        (["transcribe", "--bogus"], "there is no option --bogus"),
+        (["transcribe", "missing.wav"], "missing.wav: No such file or directory"),
+        (["speech", "--host", "0.0.0.0"], "can be reached by other machines"),
+        (["speech", "--engine", "zork"], "there is no engine 'zork'"),
+        (["speech", "--max-active", "0"], "max_active"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(arguments, told, capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command_line.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("voicetrio: ") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_recording_is_told(capsys, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"no audio")
+    assert command_line.main(["transcribe", str(tmp_path / "a.wav"), "--quiet"]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.models
+def test_what_is_said_through_a_pipe_is_transcribed() -> None:
+    text = "Hello there, this is a test of the pipe."
+    said = run("say", "-", "-o", "-", "--format", "opus", stdin=text.encode())
+    assert said.returncode == 0, said.stderr
+    heard = run("transcribe", "--format", "json", "--quiet", stdin=said.stdout)
+    assert heard.returncode == 0, heard.stderr
+    assert word_error_rate(text, json.loads(heard.stdout)["text"]) <= 0.2
+
+
+@pytest.mark.models
+def test_the_server_serves_until_it_is_interrupted() -> None:
+    with subprocess.Popen(
+        (*COMMAND, "speech", "--port", "0"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"},
+    ) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline().decode()
+        url = line.split()[2]
+        with urllib.request.urlopen(f"{url}/readyz", timeout=60) as answer:
+            assert json.load(answer) == {"status": "ready"}
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
