@@ -4,8 +4,8 @@ Each recording is played to the agent as ``voicetrio talk`` does it: paced, with
 the recogniser of the live path.  Prints the word error rate with numbers and titles normalised, whether the
 first and the last word were understood, and how many turns it took.
 
-Run: ``python benchmarks/word_errors.py [FOLDER]``; FOLDER holds WAV files and a ``transcripts.json`` (a list of
-objects with ``file`` and ``transcript``).  Without it, the recordings of the package are used.
+Run: ``python benchmarks/word_errors.py [FOLDER]``; FOLDER holds WAV files and a ``transcripts.json`` (a
+list of objects with ``file`` and ``transcript``).  Without it, the recordings of the package are used.
 """
 
 from __future__ import annotations

@@ -53,4 +53,3 @@ async def test_a_session_closes_the_connection_and_leaves_the_server_running(nur
         assert caught.value.code == 1001
     assert results[:2] == [("source_ended", "/room", "t")] * 2
     assert "output_rate" in str(results[2])
-

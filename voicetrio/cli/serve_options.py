@@ -181,7 +181,7 @@ def read_tokens(path: Path) -> dict[str, str]:
 
 
 def read_secret(path: Path) -> bytes:
-    """Read the secret of signed tokens: the file's text without white space around it.  Raises ConfigError."""
+    """Read the secret of signed tokens: the file's text, stripped.  Raises ConfigError."""
     return _read(path).strip().encode()
 
 

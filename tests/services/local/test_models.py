@@ -15,8 +15,8 @@ from voicetrio.events import Transcript
 from voicetrio.frames import AudioFrame, TextFrame, WordFrame
 from voicetrio.services.local import EarshotVAD, open_models
 from voicetrio.services.local.piper import load_piper
-from voicetrio.services.speech_text.spelling import spell_out
 from voicetrio.services.local.stt import load_whisper
+from voicetrio.services.speech_text.spelling import spell_out
 from voicetrio.services.stt import SpeechBoundary
 
 pytestmark = pytest.mark.models
