@@ -6,7 +6,6 @@ speaks of.  Everything that is told carries positions on the capture clock, what
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import final
 
@@ -91,11 +90,14 @@ class Listening:
     ) -> None:
         while True:
             deadline = self._activity.deadline
-            with trio.CancelScope(deadline=math.inf if deadline is None else deadline) as scope:
+            if deadline is None:
                 frame = await anext(inlet, None)
-            if scope.cancelled_caught:
-                await self._tell(self._activity.tick(trio.current_time()), inbox, to_stt)
-                continue
+            else:
+                with trio.CancelScope(deadline=deadline) as scope:
+                    frame = await anext(inlet, None)
+                if scope.cancelled_caught:
+                    await self._tell(self._activity.tick(trio.current_time()), inbox, to_stt)
+                    continue
             match frame:
                 case None:
                     break
@@ -110,7 +112,10 @@ class Listening:
         await self._flush_stt(to_stt)
         await self._tell(self._activity.finish(), inbox, to_stt)
 
-    async def _hear_audio(self, frame: AudioFrame, inbox: Inbox, to_stt: LinkSender[SttInput]) -> None:
+    # A frame costs no checkpoint but the one that waits for it: most frames change nothing.
+    async def _hear_audio(  # noqa: ASYNC910
+        self, frame: AudioFrame, inbox: Inbox, to_stt: LinkSender[SttInput]
+    ) -> None:
         if frame.rate != inbox.rate:
             raise ConfigError(f"audio at {frame.rate} Hz came in on a capture clock of {inbox.rate} Hz")
         now = trio.current_time()
@@ -125,7 +130,8 @@ class Listening:
                 self._vad.reset()
             probability = self._vad.probability(samples)
             changes += self._activity.feed(start, start + len(samples), probability, now)
-        await self._tell(changes, inbox, to_stt)
+        if changes:
+            await self._tell(changes, inbox, to_stt)
 
     async def _tell(self, changes: list[VoiceChange], inbox: Inbox, to_stt: LinkSender[SttInput]) -> None:
         """Tell the conversation and the recogniser what the VAD decided, in positions of their clocks."""
@@ -160,9 +166,14 @@ class Listening:
             await self._give(to_stt, boundary)
         await trio.lowlevel.checkpoint()
 
-    async def _give(self, to_stt: LinkSender[SttInput], item: SttInput) -> None:
+    async def _give(  # noqa: ASYNC910  # see _hear_audio
+        self, to_stt: LinkSender[SttInput], item: SttInput
+    ) -> None:
         try:
-            await to_stt.send(item)
+            try:
+                to_stt.send_nowait(item)
+            except trio.WouldBlock:
+                await to_stt.send(item)
         except LinkStopped:
             raise ServiceError("it stopped while audio came", service="recogniser") from None
 
