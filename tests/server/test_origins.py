@@ -33,6 +33,7 @@ def test_the_servers_own_page_passes(host):
         "http://",
         "http://a:b",
         "http://x/y",
+        "http://[x",
     ],
 )
 def test_other_pages_do_not(origin):

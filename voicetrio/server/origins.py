@@ -57,14 +57,15 @@ class OriginRule:
 
 
 def _normal(origin: str) -> str:
-    parts = urlsplit(origin.lower())
+    mistake = f"{origin!r} is not an origin: write it like https://example.com"
     try:
+        parts = urlsplit(origin.lower())
         port = parts.port
-    except ValueError:
-        port = -1
+    except ValueError as error:
+        raise ConfigError(mistake) from error
     rest = parts.path + parts.query + parts.fragment
-    if parts.scheme not in ("http", "https") or not parts.hostname or rest or port == -1:
-        raise ConfigError(f"{origin!r} is not an origin: write it like https://example.com")
+    if parts.scheme not in ("http", "https") or not parts.hostname or rest:
+        raise ConfigError(mistake)
     default = {"http": 80, "https": 443}[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" if port in (None, default) else f"{parts.scheme}://{host}:{port}"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
+from websockets.frames import CLOSE, PING, Frame
 
 from tests.connection.websocket.raw import REQUEST
 from voicetrio.connection.websocket import (
@@ -245,3 +246,19 @@ async def test_a_bad_request_is_not_asked_about():
     await answer_to(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", refuse=asked.append)
     await answer_to(REQUEST.replace(b"13", b"12"), refuse=asked.append)
     assert asked == []
+
+
+async def test_a_ping_before_the_answer_waits_for_it():
+    ping = Frame(PING, b"early").serialize(mask=True)
+    answer, failure = await answer_to(REQUEST + ping)
+    assert failure is None
+    assert answer.startswith("HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize(
+    "early", [b"\xff" * 20, Frame(CLOSE, b"").serialize(mask=True), b"GET / HTTP/1.1\r\n\r\n"]
+)
+async def test_whatever_follows_a_bad_request_is_not_looked_at(early):
+    answer, failure = await answer_to(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n" + early)
+    assert answer.startswith("HTTP/1.1 426 ")
+    assert failure.status == 426

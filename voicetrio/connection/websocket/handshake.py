@@ -37,6 +37,7 @@ __all__ = [
 _log = logging.getLogger("voicetrio.websocket")
 _log.addFilter(HideSecrets())
 
+END_OF_HEAD = b"\r\n\r\n"
 NOT_A_WEBSOCKET = "This address speaks WebSocket: connect to it with a WebSocket client.\n"
 
 
@@ -96,17 +97,18 @@ async def _flush(stream: trio.abc.Stream, protocol: Protocol) -> None:
         raise HandshakeFailed("the peer left during the opening handshake") from error
 
 
-async def _feed(stream: trio.abc.Stream, protocol: Protocol, max_bytes: int = 65536) -> int:
-    """Let ``protocol`` have what comes next; return how many bytes that was."""
+async def _receive(stream: trio.abc.Stream, max_bytes: int = 65536) -> bytes:
     try:
-        data = await stream.receive_some(max_bytes)
+        return bytes(await stream.receive_some(max_bytes))
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
         raise HandshakeFailed("the peer left during the opening handshake") from error
+
+
+def _feed(protocol: Protocol, data: bytes) -> None:
     if data:
-        protocol.receive_data(bytes(data))
+        protocol.receive_data(data)
     else:
         protocol.receive_eof()
-    return len(data)
 
 
 async def accept_websocket(
@@ -128,7 +130,7 @@ async def accept_websocket(
     """
     protocol = ServerProtocol(max_size=limits.max_message_bytes, logger=_log)
     with trio.move_on_after(limits.handshake_s):
-        request = await _read_request(stream, protocol, limits)
+        request, rest = await _read_request(stream, protocol, limits)
         response = protocol.accept(request)
         refusal: Refusal | None = None
         try:
@@ -149,23 +151,36 @@ async def accept_websocket(
                 if refusal is None:
                     protocol.send_response(response)
                     await _flush(stream, protocol)
+                    if rest:
+                        protocol.receive_data(rest)
                     return Driver(protocol, limits), asked
         await _reject(stream, protocol, response, refusal)
     raise HandshakeFailed(f"the opening handshake took longer than {limits.handshake_s:g} s")
 
 
-async def _read_request(stream: trio.abc.Stream, protocol: ServerProtocol, limits: SocketLimits) -> Request:
-    received = 0
+async def _read_request(
+    stream: trio.abc.Stream, protocol: ServerProtocol, limits: SocketLimits
+) -> tuple[Request, bytes]:
+    """Read the request; return it with what came after it.
+
+    A client should wait for the answer.  What it sends before is kept away from the protocol, which would
+    answer a ping, or give up because of a broken frame, before it has answered the request.
+    """
+    received = bytearray()
     while True:
-        received += await _feed(stream, protocol, limits.max_handshake_bytes)
-        if received > limits.max_handshake_bytes:
+        data = await _receive(stream, limits.max_handshake_bytes)
+        begin = max(0, len(received) - len(END_OF_HEAD) + 1)
+        received += data
+        if len(received) > limits.max_handshake_bytes:
             why = f"The request is longer than {limits.max_handshake_bytes} bytes.\n"
             await _reject(stream, protocol, protocol.reject(431, why), None)
+        end = received.find(END_OF_HEAD, begin)
+        rest = b"" if end < 0 else bytes(received[end + len(END_OF_HEAD) :])
+        _feed(protocol, data[: len(data) - len(rest)])
         if protocol.events:
-            # Frames may have come with the request: they stay where the driver finds them.
             request = protocol.events.pop(0)
             assert isinstance(request, Request)
-            return request
+            return request, rest
         if protocol.handshake_exc is not None:
             await _flush(stream, protocol)
             raise HandshakeFailed(str(protocol.handshake_exc))
@@ -220,7 +235,7 @@ async def request_websocket(
     protocol.send_request(request)
     await _flush(stream, protocol)
     while True:
-        await _feed(stream, protocol)
+        _feed(protocol, await _receive(stream))
         failure = protocol.handshake_exc
         # Frames may have come with the response: they stay where the driver finds them.
         if failure is None and not any(isinstance(event, Response) for event in protocol.events):
