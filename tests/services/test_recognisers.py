@@ -188,9 +188,10 @@ async def test_a_long_outage_loses_only_what_does_not_fit_and_says_so(
 ) -> None:
     quiet = speech(RATE, *([FIRST, 0.6] * 20))
     items, stops = quiet
-    faults: list[Fault] = [CloseWith(after_s=3.0, code=1011), *[Refuse(503)] * 9]
+    # Six tries of 5 s each lead to nothing.
+    faults: list[Fault] = [CloseWith(after_s=3.0, code=1011), *[IgnoreUpgrade()] * 6]
     async with open_standin(kind.standin(faults=faults)) as standin, noting_events() as events:
-        reconnect = ReconnectSettings(base_s=8.0, first_s=4.0, max_s=8.0)
+        reconnect = ReconnectSettings(first_s=0.01, base_s=0.01, max_s=0.01)
         transcripts = await listen(kind.client(standin, reconnect=reconnect), items)
     check_answers(transcripts, stops)
     lost = [event for event in events if isinstance(event, WorkLost)]
@@ -198,6 +199,17 @@ async def test_a_long_outage_loses_only_what_does_not_fit_and_says_so(
     assert lost[0].kind == "audio"
     assert lost[0].seconds > 1
     assert lost[0].position is not None
+
+
+async def test_audio_that_no_stream_ever_had_is_told_as_lost(kind: Kind, autojump_clock: object) -> None:
+    items, stops = speech(RATE, 1.0, FIRST, 1.0)
+    async with open_standin(kind.standin(faults=[Refuse(503)] * 100)) as standin, noting_events() as events:
+        transcripts = await listen(kind.client(standin), items)
+    check_answers(transcripts, stops)
+    assert finals(transcripts) == [""]
+    lost = [event for event in events if isinstance(event, WorkLost)]
+    assert [event.kind for event in lost] == ["audio"]
+    assert lost[0].seconds > 1.3
 
 
 async def test_a_server_that_closes_again_and_again_is_given_up(kind: Kind, autojump_clock: object) -> None:

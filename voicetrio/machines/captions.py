@@ -58,6 +58,8 @@ class Captions:
         self._unmatched: list[tuple[int, int]] = []
         self._base = 0
         self._cursor = 0
+        self._given_to = 0
+        """Just past the last word that was given out."""
         self._char_s = CHAR_S
         self._stretch_start = 0
         self._ahead = 0
@@ -113,7 +115,10 @@ class Captions:
         """
         unspoken = [word.text for word in self._placed if word.start >= self.end]
         self._placed = deque(word for word in self._placed if word.start < self.end)
-        self._waiting.extendleft(reversed(unspoken))
+        if unspoken:
+            self._waiting.extendleft(reversed(unspoken))
+            ends = [word.end for word in self._placed]
+            self._cursor = max([self._given_to, *ends])
         rest = [self._waiting.popleft() for _ in range(max(0, len(self._waiting) - left))]
         start = min(self._cursor, self.end)
         if self._unmatched:
@@ -132,6 +137,7 @@ class Captions:
             word = self._placed.popleft()
             # A voice may say that a word ends after its audio does.
             end = min(word.end, self.end) if everything else word.end
+            self._given_to = max(self._given_to, end)
             due.append(WordFrame(word.text, min(word.start, end), end, self._rate))
         return due
 

@@ -103,6 +103,11 @@ class Dictation:
         return next((stop.position for stop in self._stops if stop.asked_at is None), None)
 
     @property
+    def gave_up(self) -> bool:
+        """True when the last stop was answered although the recogniser could not be asked."""
+        return self._keeps_stale
+
+    @property
     def deadline(self) -> float:
         """When ``tick`` must be called, at the latest; infinite when nothing is owed."""
         return self._answer_by(self._stops[0]) if self._stops else math.inf
@@ -162,7 +167,9 @@ class Dictation:
     def finalized(self, now: float) -> None:
         """The recogniser has finalized what it was asked to, the oldest first."""
         if self._asks:
-            position = self._asks.popleft()
+            position = max(self._asks.popleft(), self.covered + round(SLACK_S * self._rate))
+            while self._asks and self._asks[0] <= position:
+                self._asks.popleft()
             while self._stops and self._stops[0].position <= position:
                 self._answer_one(self._stops.popleft(), with_interim=False)
         self._answer(now)
@@ -205,7 +212,9 @@ class Dictation:
             if not is_covered and now < self._answer_by(stop):
                 return
             self._stops.popleft()
-            if is_covered and stop.asked_at is not None and stop.position in self._asks:
+            is_expected = self._interim is not None and not is_covered
+            if not is_expected and stop.position in self._asks:
+                # There was nothing to finalize: recognisers do not confirm that.
                 self._asks.remove(stop.position)
             if stop.asked_at is None and not is_covered:
                 self._keeps_stale = True

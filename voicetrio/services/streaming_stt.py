@@ -30,9 +30,10 @@ from voicetrio.connection.faults import ConnectionLost
 from voicetrio.connection.recovery import ReplayQueue
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ConfigError
-from voicetrio.events import Transcript, TranscriptWord
+from voicetrio.events import Transcript, TranscriptWord, WorkLost
 from voicetrio.frames import AudioFrame
 from voicetrio.machines.dictation import Dictation, Hypothesis
+from voicetrio.runtime.emit import emit
 from voicetrio.services.stt import SttInput
 
 __all__ = [
@@ -192,6 +193,10 @@ class ConnectedSTT:
             await run.run(connection, inlet, outlet)
 
 
+class _NothingOwed(Exception):
+    """No audio will come and no answer is owed, so no stream is needed."""
+
+
 @final
 class _Run:
     """One call of ``listen``."""
@@ -209,6 +214,7 @@ class _Run:
         self._stream = 0
         self._pending = bytearray()
         self._giving = trio.Lock()
+        self._dialling = trio.CancelScope()
         self._heard_to = 0
         """Just past the audio that came in."""
         self._has_audio = False
@@ -233,6 +239,9 @@ class _Run:
             for part in (self._send(connection), self._ask(connection), self._tell(connection, outlet)):
                 nursery.start_soon(self._guard, part, nursery.cancel_scope)
             await self._guard(self._take(inlet), nursery.cancel_scope)
+        if self._dictation.gave_up and not self._stream and self._queue.behind_s:
+            lost_s = self._queue.behind_s
+            emit(WorkLost(connection=self._name, kind="audio", seconds=lost_s))
         if self._failures:
             first = self._failures[0]
             raise first if len(self._failures) == 1 else ExceptionGroup(self._name, self._failures)
@@ -246,7 +255,12 @@ class _Run:
             self._failures.append(error)
             scope.cancel("recognition failed")
 
+    def _stop_dialling_if_vain(self) -> None:
+        if self._inlet_ended and self._dictation.deadline == math.inf:
+            self._dialling.cancel("no audio will come, and nothing is owed")
+
     def _notify(self) -> None:
+        self._stop_dialling_if_vain()
         changed, self._changed = self._changed, trio.Event()
         changed.set()
 
@@ -296,6 +310,10 @@ class _Run:
                         frame = await self._next_soon()
             except ConnectionLost:
                 self._stream = 0
+            except _NothingOwed:
+                self._all_sent = True
+                self._notify()
+                return
             except trio.EndOfChannel:
                 is_all = self._dictation.deadline == math.inf or self._has_stream(connection)
                 if is_all and not self._all_sent:
@@ -321,7 +339,12 @@ class _Run:
     async def _begin(self, connection: Connection) -> None:
         """Wait for a stream, and begin it with what was not answered."""
         self._stream = 0
-        number = await connection.wait_usable()
+        number = 0
+        with trio.CancelScope() as self._dialling:
+            self._stop_dialling_if_vain()
+            number = await connection.wait_usable()
+        if not number:
+            raise _NothingOwed
         self._wire.opened()
         self._dictation.lost()
         self._queue.rewind()
@@ -472,6 +495,7 @@ class _Run:
                 await changed.wait()
             asked_at = dictation.asked_at
             dictation.tick(trio.current_time())
+            self._stop_dialling_if_vain()
             is_late = dictation.asked_at != asked_at
             if (
                 asked_at is not None

@@ -254,7 +254,14 @@ class _LineContext:
         await trio.lowlevel.checkpoint()
 
     async def receive(self) -> VoiceItem:
-        return await self._context.receive()
+        lost: ConnectionLost | None = None
+        try:
+            return await self._context.receive()
+        except ConnectionLost as error:
+            lost = error
+        if self._line.connection.state == "failed":
+            await self._line.connection.wait_usable()  # raises why there is no other try
+        raise lost
 
     def give_up(self, why: str) -> None:
         if self._line.connection.stream == self._context.stream:
