@@ -14,7 +14,7 @@ from voicetrio.services.credentials import Secret
 from voicetrio.services.elevenlabs import ElevenLabsSTT, ElevenLabsTTS
 from voicetrio.services.elevenlabs.hearing import ScribeHearing
 from voicetrio.services.elevenlabs.voice import MultiContextVoice
-from voicetrio.services.streaming_tts import ContextDone, WordTimes
+from voicetrio.services.voice_wire import ContextDone, WordTimes
 from voicetrio.testing.standins.elevenlabs import ElevenLabsStandin
 from voicetrio.testing.standins.server import open_standin
 

@@ -184,7 +184,6 @@ FAULTS: list[Fault] = [
     Garble(after=2, message="[]"),
     Refuse(503, "busy"),
     Refuse(429, "slow down", {"Retry-After": "2"}),
-    Refuse(200, "<html>a proxy</html>"),
 ]
 
 
@@ -192,8 +191,6 @@ FAULTS: list[Fault] = [
 async def test_after_a_fault_it_speaks_on_and_says_nothing_twice(
     kind: Kind, fault: Fault, autojump_clock: object
 ) -> None:
-    if isinstance(fault, Refuse) and fault.status == 200:
-        pytest.skip("a page instead of a WebSocket is refused for good: see below")
     async with open_standin(kind.standin(faults=[fault])) as standin, noting_events() as events:
         with trio.fail_after(30):
             spoken = await speak(kind.client(standin), *TEXTS)

@@ -17,7 +17,7 @@ from voicetrio.services.stt import STT, SpeechBoundary, SttInput
 from voicetrio.services.tts import TTS
 from voicetrio.testing.standins.speech import CHAR_S, VOCABULARY, hear_words, speak_words
 
-FRAME_S = 0.02
+FRAME_S = 0.04
 
 
 @attrs.define

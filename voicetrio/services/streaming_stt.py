@@ -1,6 +1,6 @@
 """A recogniser behind a connection: audio goes out as it comes, transcripts come back.
 
-A vendor's *wire* says how audio is given, how a stretch is finalized, and what the answers mean, without I/O;
+A vendor's *wire* (``hearing_wire``) says how audio is given and what the answers mean, without I/O;
 ``machines.dictation`` decides which transcripts that makes.  Four tasks do the rest: one takes what comes in,
 one sends audio, one asks to finalize and one tells transcripts.
 
@@ -17,10 +17,9 @@ one sends audio, one asks to finalize and one tells transcripts.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeAlias, final
+from typing import Protocol, final
 
 import attrs
 import trio
@@ -33,19 +32,12 @@ from voicetrio.errors import ConfigError
 from voicetrio.events import Transcript, TranscriptWord, WorkLost
 from voicetrio.frames import AudioFrame
 from voicetrio.machines.dictation import Dictation, Hypothesis
+from voicetrio.machines.stream_clock import StreamClock
 from voicetrio.runtime.emit import emit
+from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingWire
 from voicetrio.services.stt import SttInput
 
-__all__ = [
-    "ConnectedSTT",
-    "Finalized",
-    "Finished",
-    "Heard",
-    "HearingAnswer",
-    "HearingSettings",
-    "HearingWire",
-    "OpenLine",
-]
+__all__ = ["ConnectedSTT", "HearingSettings", "OnMessage", "OpenLine"]
 
 KEPT_SILENCE_S = 1.0
 """So much audio before speech is given again after a loss: the VAD tells late that it began."""
@@ -53,64 +45,6 @@ FILLED_GAP_S = 0.5
 """A shorter gap in the audio is given as silence, so that words keep their distance."""
 QUIET_S = 2.0
 """After so long without audio the connection is not held to be in use."""
-
-
-@attrs.frozen(kw_only=True)
-class Heard:
-    """A hypothesis about a stretch of the stream; times in seconds from the stream's first sample."""
-
-    text: str
-    final: bool
-    start_s: float | None = None
-    """None: where the hypothesis before it ended."""
-    end_s: float | None = None
-    """None: as far as audio was given."""
-    words: Sequence[tuple[str, float, float]] = ()
-    """``(word, start_s, end_s)``, with the text's punctuation."""
-    ends_turn: bool = False
-    joins: bool = False
-    """Its text continues the one before without a space."""
-
-
-@attrs.frozen
-class Finalized:
-    """What was asked to be finalized, the oldest first, is."""
-
-
-@attrs.frozen
-class Finished:
-    """The vendor has told all it will tell."""
-
-
-HearingAnswer: TypeAlias = Heard | Finalized | Finished
-"""What a vendor's message means."""
-
-
-class HearingWire(Protocol):
-    """How one vendor's socket is spoken to; no I/O."""
-
-    def opened(self) -> None:
-        """A new stream begins."""
-        ...
-
-    def audio(self, pcm: bytes) -> Message:
-        """Return the message that carries ``pcm``: s16le, mono."""
-        ...
-
-    def finalize(self) -> Message | None:
-        """Return what asks for the final text of all audio so far; None if the vendor has nothing for it."""
-        ...
-
-    def finish(self) -> Message | None:
-        """Return what ends the stream, after which the vendor tells the rest and Finished."""
-        ...
-
-    def read(self, message: Message) -> Sequence[HearingAnswer]:
-        """Return what ``message`` means.
-
-        Raises ServiceError when it ends the stream; one that is not transient ends the connection.
-        """
-        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -210,7 +144,7 @@ class _Run:
             name, rate, max_s=settings.replay_s, pace=settings.pace, burst_s=settings.burst_s
         )
         self._dictation = Dictation(rate, answer_s=settings.answer_s, lost_s=settings.lost_s)
-        self._clock = _StreamClock(rate)
+        self._clock = StreamClock(rate)
         self._stream = 0
         self._pending = bytearray()
         self._giving = trio.Lock()
@@ -349,7 +283,7 @@ class _Run:
         self._dictation.lost()
         self._queue.rewind()
         self._pending.clear()
-        self._clock = _StreamClock(self._rate)
+        self._clock = StreamClock(self._rate)
         self._sent_to = 0
         self._all_sent = False
         self._stream = number
@@ -504,41 +438,3 @@ class _Run:
                 and self._has_stream(connection)
             ):
                 connection.recycle("it was asked to finalize, and said nothing")
-
-
-@final
-class _StreamClock:
-    """Brings the samples of one stream to the capture clock."""
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._offsets: list[int] = []
-        self._positions: list[int] = []
-        self._next: int | None = None
-        self.count = 0
-        """Samples of the stream so far."""
-
-    def add(self, position: int, sample_count: int) -> None:
-        """So many samples follow, from ``position`` on."""
-        if position != self._next:
-            self._offsets.append(self.count)
-            self._positions.append(position)
-        self.count += sample_count
-        self._next = position + sample_count
-
-    def pad(self, sample_count: int) -> None:
-        """So many samples of silence follow, which are nowhere on the capture clock."""
-        self.count += sample_count
-        self._offsets.append(self.count)
-        self._positions.append(self._next or 0)
-
-    def position(self, seconds: float) -> int:
-        """Return the capture position of a time in the stream."""
-        if not self._offsets:
-            return 0
-        offset = min(round(seconds * self._rate), self.count)
-        index = max(0, bisect_right(self._offsets, offset) - 1)
-        position = self._positions[index] + offset - self._offsets[index]
-        # A time inside a pad is the pad's place.
-        last = self._positions[index + 1] if index + 1 < len(self._positions) else None
-        return position if last is None else min(position, last)

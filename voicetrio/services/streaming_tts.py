@@ -1,7 +1,7 @@
 """A voice behind a connection: text goes in as it comes, audio and words come out.
 
-A vendor's *wire* says how text is given and what the answers mean, without I/O; ``VoiceLine`` joins one wire
-to one connection; ``Speaking`` is one run of the voice, which is one reply.
+A vendor's *wire* (``voice_wire``) says how text is given and what the answers mean, without I/O; a *line*
+(``voice_line``) joins it to a connection; ``Speaking`` is one run of the voice, which is one reply.
 
 1. Text is given to the vendor as it comes, on one context of the connection.  Where the vendor forgets a
    context that is not fed, it is ended first, and the next text goes to a new one.
@@ -13,122 +13,25 @@ to one connection; ``Speaking`` is one run of the voice, which is one reply.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol, TypeAlias, final
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import final
 
 import attrs
 import trio
 
-from voicetrio.connection.connection import Connection
-from voicetrio.connection.contexts import Context, Contexts
 from voicetrio.connection.faults import ConnectionLost
 from voicetrio.connection.recovery import SpokenText, recover_text
-from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ServiceError
 from voicetrio.frames import AudioFrame, TextFrame
 from voicetrio.machines.captions import Captions
 from voicetrio.machines.spoken_text import MAX_CHARS_PER_S
 from voicetrio.runtime.keeper import Opener
 from voicetrio.services.tts import TtsOutput
+from voicetrio.services.voice_line import Lease, VoiceContext
+from voicetrio.services.voice_wire import Sound, StretchSpoken, VoiceItem, WordTimes
 
-__all__ = [
-    "ConnectedTTS",
-    "ContextDone",
-    "ContextFailed",
-    "Lease",
-    "Sound",
-    "Speaking",
-    "StretchSpoken",
-    "VoiceAnswer",
-    "VoiceContext",
-    "VoiceLine",
-    "VoiceSettings",
-    "VoiceWire",
-    "WordTimes",
-]
-
-
-@attrs.frozen
-class Sound:
-    """Audio of one context: s16le, mono."""
-
-    context: str
-    pcm: bytes = attrs.field(repr=lambda pcm: f"<{len(pcm)} bytes>")
-    stretch: str | None = None
-    """The text that it is a part of, from a vendor that tells that and no word times."""
-
-
-@attrs.frozen
-class WordTimes:
-    """Words of one context: ``(word, start_s, end_s)``, in seconds from the context's first sample."""
-
-    context: str
-    words: Sequence[tuple[str, float, float]]
-
-
-@attrs.frozen
-class StretchSpoken:
-    """All audio of ``text``, the next that the context was given, has come."""
-
-    context: str
-    text: str
-
-
-@attrs.frozen
-class ContextDone:
-    """The vendor will send nothing more for the context."""
-
-    context: str
-
-
-@attrs.frozen
-class ContextFailed:
-    """The vendor says that one context failed."""
-
-    context: str
-    error: ServiceError
-
-
-VoiceAnswer: TypeAlias = Sound | WordTimes | StretchSpoken | ContextDone | ContextFailed
-"""What a vendor's message means."""
-VoiceItem: TypeAlias = Sound | WordTimes | StretchSpoken
-
-
-class VoiceWire(Protocol):
-    """How one vendor's socket is spoken to; no I/O.  Messages are sent as they are returned, in order."""
-
-    @property
-    def rate(self) -> int:
-        """Hertz of the audio."""
-        ...
-
-    def say(self, context: str, text: str) -> Sequence[Message]:
-        """Give ``text`` to the context; the first call opens it."""
-        ...
-
-    def end(self, context: str) -> Sequence[Message]:
-        """The context is given nothing more."""
-        ...
-
-    def is_done(self, context: str) -> bool:
-        """Tell whether nothing more will come for a context that was just ended."""
-        ...
-
-    def cancel(self, context: str) -> Message:
-        """The context is not wanted any more."""
-        ...
-
-    def lost(self) -> None:
-        """The stream is over, and with it whatever was on it."""
-        ...
-
-    def read(self, message: Message) -> Sequence[VoiceAnswer]:
-        """Return what ``message`` means.
-
-        Raises ServiceError when it ends the stream; one that is not transient ends the connection.
-        """
-        ...
+__all__ = ["ConnectedTTS", "Speaking", "VoiceSettings"]
 
 
 @attrs.frozen(kw_only=True)
@@ -147,125 +50,6 @@ class VoiceSettings:
     """So often in a row the voice may fail without any audio."""
     retry_s: float = 0.25
     """Wait after a failure that was not the connection's; twice as long after each further one."""
-
-
-class VoiceContext(Protocol):
-    """One context, as a run uses it."""
-
-    async def say(self, text: str) -> None:
-        """Give text."""
-        ...
-
-    async def end(self) -> None:
-        """Give no more."""
-        ...
-
-    async def receive(self) -> VoiceItem:
-        """Return what comes next; raises trio.EndOfChannel at the end, ServiceError when it failed."""
-        ...
-
-    def give_up(self, why: str) -> None:
-        """The stream is not worth being used any longer: the next context shall have a new one."""
-        ...
-
-
-Lease: TypeAlias = Callable[[], AbstractAsyncContextManager[VoiceContext]]
-"""Gives a context for as long as the block lasts."""
-
-
-@final
-class VoiceLine:
-    """One wire on one connection.
-
-    Args:
-        wire: the vendor's.
-        max_open: how many contexts the vendor allows on one socket.
-        linger_s: how long a cancelled context that the vendor does not confirm counts as open there.
-
-    Give ``on_message`` to ``open_connection``, and what that gives to ``attach``.
-    """
-
-    def __init__(self, wire: VoiceWire, *, max_open: int, linger_s: float = 2.0) -> None:
-        self._wire = wire
-        self._max_open = max_open
-        self._linger_s = linger_s
-        self._contexts: Contexts[VoiceItem] | None = None
-        self._connection: Connection | None = None
-
-    @property
-    def connection(self) -> Connection:
-        """The connection."""
-        assert self._connection is not None
-        return self._connection
-
-    @property
-    def contexts(self) -> Contexts[VoiceItem]:
-        """Its contexts."""
-        assert self._contexts is not None
-        return self._contexts
-
-    def attach(self, connection: Connection) -> None:
-        """Use ``connection``."""
-        self._connection = connection
-        self._contexts = Contexts(
-            connection, max_open=self._max_open, cancel=self._wire.cancel, linger_s=self._linger_s
-        )
-        connection.on_lost(lambda _stream, _lost: self._wire.lost())
-
-    def on_message(self, message: Message) -> None:
-        """Give what ``message`` means to whom it concerns; never waits."""
-        contexts = self.contexts
-        for answer in self._wire.read(message):
-            match answer:
-                case Sound(context, pcm, _):
-                    contexts.deliver(context, answer, len(pcm) / 2 / self._wire.rate)
-                case WordTimes() | StretchSpoken():
-                    contexts.deliver(answer.context, answer)
-                case ContextDone(context):
-                    contexts.finish(context)
-                case ContextFailed(context, error):
-                    contexts.fail(context, error)
-
-    @asynccontextmanager
-    async def lease(self) -> AsyncIterator[VoiceContext]:
-        """Give a context; see ``Contexts.lease``."""
-        with self.connection.using():
-            async with self.contexts.lease() as context:
-                yield _LineContext(self._wire, context, self)
-
-
-@final
-class _LineContext:
-    def __init__(self, wire: VoiceWire, context: Context[VoiceItem], line: VoiceLine) -> None:
-        self._wire = wire
-        self._context = context
-        self._line = line
-
-    async def say(self, text: str) -> None:
-        for message in self._wire.say(self._context.id, text):
-            await self._context.send(message)
-        await trio.lowlevel.checkpoint()
-
-    async def end(self) -> None:
-        for message in self._wire.end(self._context.id):
-            await self._context.send(message)
-        if self._wire.is_done(self._context.id):
-            self._line.contexts.finish(self._context.id)
-        await trio.lowlevel.checkpoint()
-
-    async def receive(self) -> VoiceItem:
-        lost: ConnectionLost | None = None
-        try:
-            return await self._context.receive()
-        except ConnectionLost as error:
-            lost = error
-        if self._line.connection.state == "failed":
-            await self._line.connection.wait_usable()  # raises why there is no other try
-        raise lost
-
-    def give_up(self, why: str) -> None:
-        if self._line.connection.stream == self._context.stream:
-            self._line.connection.recycle(why)
 
 
 @final

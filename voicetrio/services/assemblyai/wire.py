@@ -15,7 +15,7 @@ from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ServiceError
 from voicetrio.machines.stream_end import EndKind, StreamEnd
 from voicetrio.services.credentials import Secret
-from voicetrio.services.streaming_stt import Finalized, Finished, Heard, HearingAnswer
+from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingAnswer
 from voicetrio.services.wires import Fault, malformed, numbers, parse_object
 
 __all__ = ["TurnHearing", "classify_end"]

@@ -13,7 +13,8 @@ from voicetrio.errors import ConfigError
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.cartesia.wire import CartesiaVoice
 from voicetrio.services.credentials import Secret, find_key
-from voicetrio.services.streaming_tts import ConnectedTTS, Lease, VoiceLine, VoiceSettings
+from voicetrio.services.streaming_tts import ConnectedTTS, VoiceSettings
+from voicetrio.services.voice_line import Lease, VoiceLine
 from voicetrio.services.wires import Dial, address, check_choice, check_range
 
 __all__ = ["CartesiaTTS"]

@@ -17,14 +17,8 @@ from voicetrio.connection.dialling import hide
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ServiceError
 from voicetrio.services.credentials import Secret
-from voicetrio.services.streaming_stt import Finalized, Finished, Heard, HearingAnswer
-from voicetrio.services.streaming_tts import (
-    ContextDone,
-    ContextFailed,
-    Sound,
-    VoiceAnswer,
-    WordTimes,
-)
+from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingAnswer
+from voicetrio.services.voice_wire import ContextDone, ContextFailed, Sound, VoiceAnswer, WordTimes
 from voicetrio.services.wires import error_of_status, malformed, numbers, parse_object
 
 __all__ = ["CartesiaHearing", "CartesiaVoice"]

@@ -16,7 +16,8 @@ from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.deepgram.hearing import classify_end
 from voicetrio.services.deepgram.voice import AuraVoice
-from voicetrio.services.streaming_tts import ConnectedTTS, Lease, VoiceContext, VoiceLine, VoiceSettings
+from voicetrio.services.streaming_tts import ConnectedTTS, VoiceSettings
+from voicetrio.services.voice_line import Lease, VoiceContext, VoiceLine
 from voicetrio.services.wires import Dial, address, check_choice, check_range
 
 __all__ = ["DeepgramTTS"]

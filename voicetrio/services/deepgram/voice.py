@@ -19,13 +19,7 @@ from voicetrio.connection.dialling import hide
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ServiceError
 from voicetrio.services.credentials import Secret
-from voicetrio.services.streaming_tts import (
-    ContextDone,
-    ContextFailed,
-    Sound,
-    StretchSpoken,
-    VoiceAnswer,
-)
+from voicetrio.services.voice_wire import ContextDone, ContextFailed, Sound, StretchSpoken, VoiceAnswer
 from voicetrio.services.wires import Fault, malformed, parse_object
 
 __all__ = ["AuraVoice"]

@@ -14,7 +14,7 @@ from typing import Any, Final, final
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.services.credentials import Secret
 from voicetrio.services.elevenlabs.faults import SERVICE, error_named
-from voicetrio.services.streaming_stt import Finalized, Heard, HearingAnswer
+from voicetrio.services.hearing_wire import Finalized, Heard, HearingAnswer
 from voicetrio.services.wires import malformed, numbers, parse_object
 
 __all__ = ["ScribeHearing"]

@@ -15,7 +15,8 @@ from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.elevenlabs.faults import classify_end
 from voicetrio.services.elevenlabs.voice import MAX_CONTEXTS, MultiContextVoice
-from voicetrio.services.streaming_tts import ConnectedTTS, Lease, VoiceLine, VoiceSettings
+from voicetrio.services.streaming_tts import ConnectedTTS, VoiceSettings
+from voicetrio.services.voice_line import Lease, VoiceLine
 from voicetrio.services.wires import Dial, address, check_choice, check_range
 
 __all__ = ["ElevenLabsTTS"]
@@ -77,21 +78,7 @@ class ElevenLabsTTS(ConnectedTTS):
             raise ConfigError("ElevenLabs needs the id of a voice")
         check_choice("ElevenLabs", "rate", rate, RATES)
         check_choice("ElevenLabs", "normalization", normalization, ("auto", "on", "off"))
-        for name, value in (
-            ("stability", stability),
-            ("similarity_boost", similarity_boost),
-            ("style", style),
-        ):
-            check_range("ElevenLabs", name, value, 0.0, 1.0)
-        check_range("ElevenLabs", "speed", speed, 0.7, 1.2)
-        manner: dict[str, Any] = {
-            "stability": stability,
-            "similarity_boost": similarity_boost,
-            "style": style,
-            "use_speaker_boost": use_speaker_boost,
-            "speed": speed,
-        }
-        manner = {name: value for name, value in manner.items() if value is not None}
+        first = _first_message(stability, similarity_boost, style, use_speaker_boost, speed)
         query = {
             "model_id": model,
             "output_format": f"pcm_{rate}",
@@ -105,7 +92,7 @@ class ElevenLabsTTS(ConnectedTTS):
 
         @asynccontextmanager
         async def open_lease() -> AsyncIterator[Lease]:
-            wire = MultiContextVoice(rate, {"voice_settings": manner} if manner else {}, key)
+            wire = MultiContextVoice(rate, first, key)
             line = VoiceLine(wire, max_open=MAX_CONTEXTS, linger_s=LINGER_S)
             async with open_connection(
                 connect,
@@ -120,3 +107,26 @@ class ElevenLabsTTS(ConnectedTTS):
                 yield line.lease
 
         super().__init__("elevenlabs", rate, settings or VoiceSettings(), open_lease)
+
+
+def _first_message(
+    stability: float | None,
+    similarity_boost: float | None,
+    style: float | None,
+    use_speaker_boost: bool | None,
+    speed: float | None,
+) -> dict[str, Any]:
+    """Return what the first message of a context says beside its text."""
+    check_range("ElevenLabs", "stability", stability, 0.0, 1.0)
+    check_range("ElevenLabs", "similarity_boost", similarity_boost, 0.0, 1.0)
+    check_range("ElevenLabs", "style", style, 0.0, 1.0)
+    check_range("ElevenLabs", "speed", speed, 0.7, 1.2)
+    manner = {
+        "stability": stability,
+        "similarity_boost": similarity_boost,
+        "style": style,
+        "use_speaker_boost": use_speaker_boost,
+        "speed": speed,
+    }
+    manner = {name: value for name, value in manner.items() if value is not None}
+    return {"voice_settings": manner} if manner else {}

@@ -18,7 +18,7 @@ import attrs
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.services.credentials import Secret
 from voicetrio.services.elevenlabs.faults import SERVICE, error_named
-from voicetrio.services.streaming_tts import ContextDone, Sound, VoiceAnswer, WordTimes
+from voicetrio.services.voice_wire import ContextDone, Sound, VoiceAnswer, WordTimes
 from voicetrio.services.wires import malformed, numbers, parse_object
 
 __all__ = ["MultiContextVoice"]
