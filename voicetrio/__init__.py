@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from voicetrio.runtime.transport import Transport
     from voicetrio.runtime.workers import WorkerPool, open_workers
     from voicetrio.server.serve import serve_sessions
+    from voicetrio.server.settings import ServerSettings
 
 __all__ = [
     "Agent",
@@ -47,6 +48,7 @@ __all__ = [
     "Parallel",
     "Pipeline",
     "PlayoutSettings",
+    "ServerSettings",
     "Session",
     "SessionContext",
     "SessionEnd",
@@ -98,6 +100,7 @@ _NAMES_BY_MODULE = {
     "voicetrio.runtime.transport": ("Transport",),
     "voicetrio.runtime.workers": ("WorkerPool", "open_workers"),
     "voicetrio.server.serve": ("serve_sessions",),
+    "voicetrio.server.settings": ("ServerSettings",),
 }
 _MODULES = ("errors", "events", "frames")
 _HOME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}

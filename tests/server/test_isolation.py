@@ -66,7 +66,7 @@ async def call(server: SessionServer, seed: int) -> bytes:
 
 
 def voiced(heard: bytes) -> bytes:
-    """Without the silence that fills a frame up: how much of it there is depends on when the model answered."""
+    """Without the silence that fills frames up: its amount depends on when the model answered."""
     samples = np.frombuffer(heard, np.int16)
     return samples[samples != 0].tobytes()
 

@@ -12,6 +12,7 @@ import pytest
 from voicetrio.connection.websocket import SocketLimits
 from voicetrio.events import Event
 from voicetrio.runtime.ending import SessionSettings
+from voicetrio.server.settings import ServerSettings
 from voicetrio.transports.serializers import Malformed
 from voicetrio.transports.serializers.event_json import EVENT_NAMES
 from voicetrio.transports.serializers.native import RATES_HZ, WIRE_VERSION, NativeWire
@@ -61,7 +62,7 @@ def test_every_type_of_a_client_has_its_row(kind):
 
 
 def test_the_numbers_are_the_codes():
-    limits, settings = SocketLimits(), SessionSettings()
+    limits, settings, server = SocketLimits(), SessionSettings(), ServerSettings()
     rates = re.search(r"A rate is one of (.*) and (\d+)\.", PAGE)
     assert [int(rate) for rate in (*rates[1].split(", "), rates[2])] == list(RATES_HZ)
     for promise in (
@@ -74,5 +75,21 @@ def test_the_numbers_are_the_codes():
         f"every {limits.keepalive_s:g} s; answer it within {limits.keepalive_timeout_s:g} s",
         f"| {limits.max_inbox_bytes >> 20} MiB |",
         f"takes nothing for {settings.stall_s:g} s is gone",
+        f"{limits.max_handshake_bytes:,} bytes".replace(",", " "),
+        f"| {server.limits.max_bytes_per_s:,} a second".replace(",", " "),
+        f" a second, {server.limits.burst_bytes >> 20} MiB at once |",
+        f"| {server.limits.max_messages_per_s} a second, {server.limits.burst_messages} at once |",
+        f"| without a message of yours | {server.idle_s:g} s |",
+        f"| {server.max_session_s:g} s; {server.warn_s:g} s before its end",
     ):
         assert promise in PAGE
+
+
+def test_a_client_that_comes_back_is_told_what_the_page_says():
+    wire = NativeWire()
+    wire.offer_resume("TOKEN", 20)
+    wire.came_back(1, 28320)
+    hello = json.loads(wire.greet("peer-1")[0])
+    told = section("When your network was lost")
+    for field in hello.keys() - json.loads(NativeWire().greet("peer-1")[0]).keys():
+        assert f"`{field}`" in told
