@@ -18,6 +18,7 @@ __all__ = [
     "PhonemizeRequest",
     "SpeakFields",
     "SpeechRequest",
+    "StreamStart",
     "Turn",
     "VoiceName",
     "read_request",
@@ -147,6 +148,14 @@ class DialogueRequest(SpeakFields):
         return inputs
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False, validate_default=True)
+
+
+class StreamStart(SpeakFields):
+    """The first message of a WebSocket of ``/v1/audio/speech/stream``."""
+
+    type: Literal["start"] = Field(description="start")
+    voice: VoiceField = Field(default=None, description="A voice, or a mix.")
+    response_format: FormatName = Field(default="pcm", description="Format of the audio.")
 
 
 class PhonemizeRequest(_Fields):

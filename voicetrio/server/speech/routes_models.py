@@ -29,6 +29,7 @@ class ModelRoutes:
         return [
             Route("/v1/models", self.models, methods=["GET"]),
             Route("/v1/models/{name:path}", self.model, methods=["GET"]),
+            Route("/dev/unload", self.unload, methods=["POST"]),
             Route("/healthz", self.healthz, methods=["GET"]),
             Route("/readyz", self.readyz, methods=["GET"]),
             Route("/metrics", self.metrics, methods=["GET"]),
@@ -48,6 +49,16 @@ class ModelRoutes:
         if name not in self._names():
             raise ApiError(404, f"there is no model {name[:100]!r}", param="model", code="model_not_found")
         return JSONResponse(_model(name))
+
+    async def unload(self, request: Request) -> JSONResponse:
+        """Unload every model as soon as no request uses it."""
+        self._service.client(request)
+        await trio.lowlevel.checkpoint()
+        engines = self._service.engines
+        unloaded = [engine.name for engine in engines.all if engines.model(engine).unload()]
+        if self._service.recogniser.unload():
+            unloaded.append(self._service.recogniser.names[0])
+        return JSONResponse({"unloaded": unloaded})
 
     async def healthz(self, _request: Request) -> JSONResponse:
         """Answer 200 as long as the process runs."""

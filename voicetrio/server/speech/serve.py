@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import final
 
@@ -10,6 +11,7 @@ import trio
 from voicetrio.errors import ConfigError
 from voicetrio.server.http import HttpServer, HttpStatistics, serve_http
 from voicetrio.server.listening import is_loopback
+from voicetrio.server.origins import OriginRule
 from voicetrio.server.speech.app import speech_app
 from voicetrio.server.speech.service import SpeechService
 
@@ -50,11 +52,14 @@ async def serve_speech(
     host: str = "127.0.0.1",
     *,
     allow_anonymous: bool = False,
+    origins: Iterable[str] = (),
     task_status: trio.TaskStatus[SpeechServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``server.close()`` and the end of the last request, or until cancelled.
 
     ``server = await nursery.start(serve_speech, service, port)`` returns when it listens.
+
+    ``origins`` are those of web pages, beside the server's own, that may use it.
 
     Raises ConfigError when it cannot listen there, and for an address that other machines reach, unless the
     service has API keys, or ``allow_anonymous`` says that everybody is welcome.
@@ -63,7 +68,10 @@ async def serve_speech(
         raise ConfigError(
             f"{host} can be reached by other machines: set an API key, or allow everybody (allow_anonymous)"
         )
+    rule = OriginRule(origins, loopback_only=is_loopback(host))
     async with trio.open_nursery() as nursery:
-        serve = partial(serve_http, speech_app(service), port, host, stall_s=service.settings.stall_s)
+        serve = partial(
+            serve_http, speech_app(service, origins=rule), port, host, stall_s=service.settings.stall_s
+        )
         http: HttpServer = await nursery.start(serve)
         task_status.started(SpeechServer(http, service))

@@ -16,6 +16,10 @@ class SpeechSettings:
 
     max_input_chars: int = attrs.field(default=4096, validator=validators.ge(1))
     """Of a text, its markup included; OpenAI's limit."""
+    max_streamed_chars: int = attrs.field(default=100_000, validator=validators.ge(1))
+    """Of the text that comes over one WebSocket."""
+    text_stall_s: float = attrs.field(default=60.0, validator=validators.gt(0))
+    """Longest silence of the client on a WebSocket."""
     max_upload_bytes: int = attrs.field(default=25 * 1024 * 1024, validator=validators.ge(1))
     """Of a recording; OpenAI's limit."""
     max_recording_s: float = attrs.field(default=3600.0, validator=validators.gt(0))

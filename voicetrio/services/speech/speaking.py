@@ -18,12 +18,14 @@ import trio
 from voicetrio.audio.resample import Resampler
 from voicetrio.errors import ConfigError
 from voicetrio.frames import Samples
+from voicetrio.machines.clauses import ClauseSplitter
 from voicetrio.runtime.workers import ModelPool
 from voicetrio.services.speech.engine import SpeechModel, SpokenClause, VoiceMix
 from voicetrio.services.speech.engines import ChosenVoice, Engines
 from voicetrio.services.speech_text.script import (
     MarkupError,
     Pause,
+    Placeholders,
     Say,
     Script,
     clamp_rate,
@@ -33,7 +35,15 @@ from voicetrio.services.speech_text.script import (
 if TYPE_CHECKING:
     from voicetrio.services.speech_text.spelling import Pronunciation, SpokenWord
 
-__all__ = ["PlacedWord", "SpokenPiece", "Unspeakable", "VoiceRequest", "choose_voices", "speak_script"]
+__all__ = [
+    "PlacedWord",
+    "SpokenPiece",
+    "Unspeakable",
+    "VoiceRequest",
+    "choose_voices",
+    "speak_script",
+    "speak_texts",
+]
 
 PAUSE_STEP_S: Final = 1.0
 """Silence is given in pieces of this length, so that a long pause costs no memory."""
@@ -130,6 +140,30 @@ async def speak_script(
                     await speaker.pause(seconds)
                 case Say():
                     await speaker.say(item, {**request.pronunciations, **script.pronunciations}, leases)
+        await speaker.finish()
+
+
+async def speak_texts(
+    inlet: trio.abc.ReceiveChannel[str | None],
+    request: VoiceRequest,
+    engines: Engines,
+    outlet: trio.abc.SendChannel[SpokenPiece],
+    *,
+    session: str = "",
+) -> None:
+    """Speak a text that is still being written: each clause as soon as it is complete.
+
+    ``inlet`` gives pieces of any length, cut anywhere, white space included; None says that what came so far
+    is to be spoken now.  Otherwise as ``speak_script``.
+    """
+    speaker = _Speaker(request, engines, outlet, session)
+    splitter = ClauseSplitter()
+    async with AsyncExitStack() as leases:
+        async for text in inlet:
+            for clause in splitter.flush() if text is None else splitter.feed(Placeholders.clean(text)):
+                await speaker.say(Say(clause), request.pronunciations, leases)
+        for clause in splitter.flush():
+            await speaker.say(Say(clause), request.pronunciations, leases)
         await speaker.finish()
 
 
