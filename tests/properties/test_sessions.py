@@ -16,7 +16,7 @@ from voicetrio.testing.plans import draw_plan, run_plan
 
 FIXED_SEEDS = 2000
 CHUNK = 100
-FRESH_FOR_S = 8.0
+FRESH_FOR_S = 5.0
 SOAK_SEEDS = 100_000
 
 

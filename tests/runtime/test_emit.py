@@ -89,3 +89,12 @@ async def test_a_watcher_sees_the_events_of_hubs_that_are_made_inside_its_block(
         hub.tell(SourceEnded())
     await trio.lowlevel.checkpoint()
     assert len(seen) == 1
+
+
+async def test_an_event_keeps_the_time_that_it_came_with() -> None:
+    hub = EventHub()
+    seen: list[Event] = []
+    with hub.observed_by(seen.append):
+        hub.tell(SourceEnded(time=7.0))
+    await trio.lowlevel.checkpoint()
+    assert [event.time for event in seen] == [7.0]

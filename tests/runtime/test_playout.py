@@ -540,3 +540,65 @@ async def test_a_reply_that_is_flushed_while_held_is_not_heard_again(
         await trio.sleep(3)
         assert not r.frames
         assert not r.clears
+
+
+async def test_a_one_shot_is_played_once_beside_everything_else(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with rig() as it:
+        shot = it.playout.play(np.full(2400, 500, np.int16))
+        await trio.sleep(1)
+        assert shot.done
+        assert np.count_nonzero(it.played == 500) == 2400
+
+
+async def test_what_is_said_twice_to_a_reply_counts_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with rig() as it:
+        speech = it.playout.open_speech("reply")
+        speech.release()
+        speech.release()
+        await speech.send(WordFrame("hello", 0, 2400, 24000))
+        await speech.send(constant(1.0))
+        await speech.send(AudioFrame.from_samples(np.empty(0, np.int16), 24000))
+        await trio.sleep(0.5)
+        speech.duck()
+        speech.pause()
+        speech.pause()
+        speech.unduck()  # it stays paused
+        await trio.sleep(1)
+        silent = it.playout.statistics().ticks
+        await trio.sleep(1)
+        assert it.playout.statistics().ticks == silent
+        assert speech.text == "hello"
+        speech.finish()
+        speech.resume()
+        await trio.sleep(1)
+        assert np.count_nonzero(it.played) >= 24000 - 2 * 480
+
+
+async def test_stereo_is_mixed_down_and_a_reply_may_change_its_rate(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with rig() as it:
+        speech = it.playout.open_speech("reply")
+        speech.release()
+        await speech.send(AudioFrame.from_samples(np.full((24000, 2), (1000, 3000), np.int16), 24000))
+        await speech.send(AudioFrame.from_samples(np.full(8000, 2000, np.int16), 8000))
+        await speech.send(AudioFrame.from_samples(np.full(16000, 2000, np.int16), 16000))
+        speech.finish()
+        await trio.sleep(4)
+        assert np.count_nonzero(np.abs(it.played.astype(int) - 2000) < 100) == pytest.approx(72000, abs=600)
+
+
+async def test_a_position_that_is_never_confirmed_is_taken_for_heard(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with rig(Traits(output_rate=24000, confirms=True)) as it:
+        speech = it.playout.open_speech("reply")
+        speech.release()
+        await speech.send(constant(0.5))
+        speech.finish()
+        await trio.sleep(0.1)
+        assert it.playout.confirm(0, 480)  # and then nothing more
+        await speech.wait_played()
+        assert trio.current_time() == pytest.approx(0.5 + 1.0, abs=0.3)

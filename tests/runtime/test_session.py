@@ -584,3 +584,44 @@ async def test_a_relay_drops_what_the_peer_does_not_take(autojump_clock: trio.te
     async with open_session(peer, relay) as session:
         await session.wait_ended()
     assert len(peer.frames) == 26
+
+
+async def test_a_transport_that_returns_by_itself_is_a_peer_that_is_gone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class Returning(Peer):
+        async def run(self, inbound: object, outbox: object) -> None:
+            await trio.sleep(0.5)
+
+    async with open_session(Returning(), listen) as session:
+        await session.wait_ended()
+        assert trio.current_time() == 0.5
+    assert session.result.reason == "peer_gone"
+
+
+async def test_what_is_no_failure_of_a_session_passes_through_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class Stop(BaseException):
+        pass
+
+    async def behaviour(context: SessionContext) -> None:
+        raise BaseExceptionGroup("from outside", [Stop()])
+
+    with pytest.RaisesGroup(Stop, flatten_subgroups=True):
+        async with open_session(Peer(), behaviour):
+            await trio.sleep_forever()
+
+
+async def test_a_peer_that_cannot_take_note_of_the_end_does_not_hinder_it(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Forgetful(Peer):
+        def session_over(self, session: Session) -> None:
+            raise ValueError("it does not remember")
+
+    async with open_session(Forgetful(), listen) as session:
+        pass
+    assert session.result.reason == "ended"
+    assert session.result.error is None
+    assert "failed to take note of the end" in caplog.text

@@ -49,6 +49,7 @@ async def test_a_good_network_changes_nothing(autojump_clock: MockClock) -> None
         async with echo_through(NetworkFaults()) as (proxy, stream):
             await stream.send_all(b"x" * 10_000)
             assert await receive_exactly(stream, 10_000) == b"x" * 10_000
+            await trio.testing.wait_all_tasks_blocked()
             await stream.send_eof()
             assert await stream.receive_some() == b""
             # Only now: the proxy counts what it has sent, and the receiver may have it a step before.
