@@ -31,7 +31,7 @@ __all__ = [
 
 CHAR_S: Final = 0.06
 """Seconds; a whole number of samples at 8, 16, 22.05, 24, 32, 44.1 and 48 kHz."""
-LEVELS: Final = range(1000, 31000, 8)
+LEVELS: Final = range(1000, 31000)
 SHORTEST_S: Final = 0.75 * CHAR_S
 """A shorter run of one level is noise, or the torn end of a word."""
 
