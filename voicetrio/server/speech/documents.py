@@ -79,7 +79,8 @@ def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
             about.append(f"default <code>{html.escape(json.dumps(field['default']))}</code>")
         kind = html.escape(_kind(field, schemas))
         rows.append(
-            f"<tr><td><code>{html.escape(name)}</code></td><td>{kind}</td><td>{'; '.join(filter(None, about))}</td></tr>"
+            f"<tr><td><code>{html.escape(name)}</code></td><td>{kind}</td>"
+            f"<td>{'; '.join(filter(None, about))}</td></tr>"
         )
     return f'<div class="wide"><table><tbody>{"".join(rows)}</tbody></table></div>'
 

@@ -19,12 +19,24 @@ from voicetrio.server.speech.errors import as_api_error, error_response
 from voicetrio.server.speech.limits import Admission
 from voicetrio.server.speech.metrics import SpeechMetrics
 
-__all__ = ["BodyWriter", "Job", "while_connected"]
+__all__ = ["BodyWriter", "Job", "send_whole", "while_connected"]
 
 _log = logging.getLogger("voicetrio.speech")
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
+
+
+async def send_whole(send: Callable[[Any], Awaitable[None]], message: Any) -> None:
+    """Give ``send`` a message, and let no cancellation tear it.
+
+    A message that was sent half would be followed by the next one, and no client could tell where.  The
+    server bounds the wait: every write of ``serve_http`` has a deadline, and the socket is closed under it
+    when the server is cancelled.
+    """
+    await trio.lowlevel.checkpoint_if_cancelled()
+    with trio.CancelScope(shield=True):
+        await send(message)
 
 
 @final
@@ -47,7 +59,7 @@ class BodyWriter:
             return
         if self.first_byte_s is None:
             await self._start()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await send_whole(self._send, {"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, data: bytes = b"") -> None:
         """Send the last of the body."""
@@ -56,14 +68,14 @@ class BodyWriter:
             await self._start()
         # Before the send: the server takes the end of the response for the client's leaving.
         self.is_finished = True
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await send_whole(self._send, {"type": "http.response.body", "body": data, "more_body": False})
 
     async def _start(self) -> None:
         self.first_byte_s = trio.current_time() - self._began
         headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()
         ]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send_whole(self._send, {"type": "http.response.start", "status": 200, "headers": headers})
 
 
 @final

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, final
 
+import attrs
 import trio
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -30,6 +31,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from voicetrio.runtime.encoding import open_stream_encoder
 from voicetrio.runtime.producing import open_produced
 from voicetrio.server.speech.errors import ApiError, as_api_error, error_body
+from voicetrio.server.speech.jobs import send_whole
 from voicetrio.server.speech.planning import plan
 from voicetrio.server.speech.requests import StreamStart, read_request, voice_name
 from voicetrio.server.speech.routes_speech import timestamps
@@ -80,6 +82,14 @@ class StreamRoutes:
 
     def _count(self, status: str) -> None:
         self._service.metrics.requests.labels("stream", status).inc()
+
+
+@attrs.frozen
+class _Text:
+    """A piece of the text; None says that what came so far is to be spoken."""
+
+    text: str | None
+    is_end: bool = False
 
 
 @final
@@ -133,20 +143,17 @@ class _Stream:
 
         async def listen() -> None:
             nonlocal failure
-            await trio.lowlevel.checkpoint()
-            try:
-                async with sender:
+            async with sender:
+                try:
+                    while not (message := await self._next_text()).is_end:
+                        await sender.send(message.text)
+                    await sender.aclose()
+                    # After its "end" a client has nothing to say, but it may leave.
                     while True:
-                        is_end, text = await self._next_text()
-                        if is_end:
-                            break
-                        await sender.send(text)
-                # After its "end" a client has nothing to say, but it may leave.
-                while True:
-                    await self._receive(math.inf)
-            except Exception as error:
-                failure = error
-                speaking.cancel("the client left, or broke the protocol")
+                        await self._receive(math.inf)
+                except Exception as error:
+                    failure = failure or error
+                    speaking.cancel("the client left, or broke the protocol")
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
@@ -154,13 +161,13 @@ class _Stream:
                 try:
                     await speak(outlet)
                 except Exception as error:
-                    failure = error
+                    failure = failure or error
             nursery.cancel_scope.cancel("everything is spoken")
         if failure is not None:
             raise failure
 
-    async def _next_text(self) -> tuple[bool, str | None]:
-        """Return whether the text has ended, and its next piece, which is None for a flush."""
+    async def _next_text(self) -> _Text:
+        """Return the next piece of the text."""
         await trio.lowlevel.checkpoint()
         try:
             message = json.loads(await self._receive(self._service.settings.text_stall_s))
@@ -169,11 +176,11 @@ class _Stream:
         kind = message.get("type") if isinstance(message, Mapping) else None
         match kind:
             case "text":
-                return False, self._checked(message.get("text"))
+                return _Text(self._checked(message.get("text")))
             case "flush":
-                return False, None
+                return _Text(None)
             case "end":
-                return True, None
+                return _Text(None, is_end=True)
         raise ApiError(400, "type: must be text, flush or end", param="type", code="invalid_value")
 
     def _checked(self, text: object) -> str:
@@ -197,10 +204,10 @@ class _Stream:
         raise ApiError(408, "the client was silent for too long", code="timeout")
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        await self._socket.send_text(json.dumps(message, ensure_ascii=False))
+        await send_whole(self._socket.send_text, json.dumps(message, ensure_ascii=False))
 
     async def _send_audio(self, data: bytes) -> None:
         if data:
-            await self._socket.send_bytes(data)
+            await send_whole(self._socket.send_bytes, data)
         else:
             await trio.lowlevel.checkpoint()
