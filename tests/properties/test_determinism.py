@@ -7,8 +7,14 @@ import os
 import random
 import subprocess
 import sys
+from contextlib import suppress
 
+import trio
+
+from voicetrio.runtime.behaviour import SessionContext
 from voicetrio.testing.plans import draw_plan, run_plan
+from voicetrio.testing.simulation import Simulation, simulate
+from voicetrio.transports.memory import memory_peer
 
 SEEDS = 200
 
@@ -42,3 +48,27 @@ def test_the_same_seed_gives_the_same_trace_event_by_event() -> None:
         first, again = run_plan(plan, seed), run_plan(plan, seed)
         assert first.entries == again.entries
         assert first.digest() == again.digest()
+
+
+def test_several_stuck_tasks_are_named_in_the_same_order_each_time() -> None:
+    async def scenario(sim: Simulation) -> None:
+        free = trio.Event()
+
+        async def endless() -> None:
+            while not free.is_set():
+                with suppress(trio.Cancelled), trio.CancelScope(shield=True):
+                    await trio.sleep(0.1)
+
+        async def behaviour(context: SessionContext) -> None:
+            async with trio.open_nursery() as nursery:
+                for number in range(8):
+                    nursery.start_soon(endless, name=f"stuck {number}")
+
+        async with sim.open_session(memory_peer()[0], behaviour) as session:
+            await trio.sleep(0.1)
+            session.cancel()
+            await trio.sleep(3)
+            free.set()
+        assert [name for name in session.result.late if "stuck" in name] == [f"stuck {n}" for n in range(8)]
+
+    assert len({simulate(scenario, 3).digest() for _ in range(5)}) == 1

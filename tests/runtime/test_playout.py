@@ -583,7 +583,8 @@ async def test_stereo_is_mixed_down_and_a_reply_may_change_its_rate(
         speech = it.playout.open_speech("reply")
         speech.release()
         await speech.send(AudioFrame.from_samples(np.full((24000, 2), (1000, 3000), np.int16), 24000))
-        await speech.send(AudioFrame.from_samples(np.full(8000, 2000, np.int16), 8000))
+        for _ in range(2):
+            await speech.send(AudioFrame.from_samples(np.full(4000, 2000, np.int16), 8000))
         await speech.send(AudioFrame.from_samples(np.full(16000, 2000, np.int16), 16000))
         speech.finish()
         await trio.sleep(4)

@@ -259,8 +259,8 @@ class Session:
             failures, rest = group.split(Exception)
             if failures is not None:
                 self._fail(what, failures)
-            if rest is not None:
-                raise rest from None
+            assert rest is not None  # or else it were an ExceptionGroup
+            raise rest from None
         await trio.lowlevel.checkpoint()
 
     async def _run_behaviour(self) -> None:
@@ -323,7 +323,9 @@ class Session:
         assert self._supervisor is not None
         watch = trio.lowlevel.current_task()
         nurseries = self._supervisor.child_nurseries
-        return [task for nursery in nurseries for task in tasks_below(nursery) if task is not watch]
+        found = [task for nursery in nurseries for task in tasks_below(nursery) if task is not watch]
+        # trio keeps them in sets: by name, so that they are told in the same order each time.
+        return sorted(found, key=lambda task: task.name)
 
     # --- the ending, in order ---
 
