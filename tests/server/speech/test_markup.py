@@ -109,7 +109,8 @@ async def test_ssml_is_heeded(autojump_clock, text, seconds) -> None:
 async def test_no_markup_of_ssml_is_said(autojump_clock) -> None:
     tone = Tone()
     text = (
-        '<speak>one<break/><s>two</s><p>three</p><prosody rate="fast">four</prosody> <emphasis>five</emphasis> '
+        '<speak>one<break/><s>two</s><p>three</p><prosody rate="fast">four</prosody> '
+        "<emphasis>five</emphasis> "
         '<say-as interpret-as="digits">6</say-as> <sub alias="x">seven</sub> <phoneme ph="e">eight</phoneme>'
         "</speak>"
     )
