@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from voicetrio.frames import AudioFrame
 from voicetrio.runtime.outbox import Gate, Outbox
@@ -109,3 +110,66 @@ async def test_only_one_reader_is_allowed() -> None:
         with pytest.raises(trio.BusyResourceError):
             await outbox.next()
         nursery.cancel_scope.cancel()
+
+
+async def test_while_the_writer_waits_an_operation_is_written_in_the_step_that_made_it() -> None:
+    outbox = Outbox(Gate())
+    at_once: list[object] = []
+    told: list[object] = []
+    outbox.on_written = told.append
+    refused = SendMessage("not at once")
+
+    def write(operation: object) -> bool:
+        if operation == refused:
+            return False
+        at_once.append(operation)
+        return True
+
+    queued: list[object] = []
+
+    async def writer() -> None:
+        queued.append(await outbox.next(write))
+
+    outbox.put(SendMessage("before it waits"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer)
+        await trio.testing.wait_all_tasks_blocked()
+        assert queued == [SendMessage("before it waits")]
+        outbox.written(queued.pop())
+        nursery.start_soon(writer)
+        await trio.testing.wait_all_tasks_blocked()
+        assert outbox.offer(frame())
+        assert outbox.put(Clear(1, 0), urgent=True)
+        assert at_once == [SendAudio(frame()), Clear(1, 0)]
+        # What is not written at once is given to the writer, and nothing overtakes it.
+        assert outbox.put(refused)
+        assert outbox.put(SendMessage("behind"))
+        assert len(at_once) == 2
+    assert queued == [refused]
+    assert told == [SendMessage("before it waits"), SendAudio(frame()), Clear(1, 0)]
+    assert outbox.statistics().written_items == 3
+    assert await outbox.next(write) == SendMessage("behind")
+
+
+async def test_nothing_is_written_at_once_through_a_shut_gate_or_by_a_writer_that_left() -> None:
+    gate = Gate()
+    outbox = Outbox(gate)
+    at_once: list[object] = []
+
+    def write(operation: object) -> bool:
+        at_once.append(operation)
+        return True
+
+    with trio.move_on_after(0.01):
+        await outbox.next(write)
+    assert outbox.put(SendMessage("later"))
+    assert at_once == []
+    assert await outbox.next(write) == SendMessage("later")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.next, write)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.shut()
+        assert not outbox.offer(frame())
+        assert not outbox.put(SendMessage("too late"))
+        nursery.cancel_scope.cancel()
+    assert at_once == []

@@ -91,6 +91,7 @@ class Outbox:
         self._dropped = 0
         self._full_since: float | None = None
         self._reader: trio.lowlevel.Task | None = None
+        self._at_once: Callable[[Operation], bool] | None = None
         self._in_hand: Operation | None = None
         self._in_hand_since: float | None = None
         self._idle: trio.Event | None = None
@@ -112,10 +113,12 @@ class Outbox:
         if not self._gate.is_open or not self.has_room(frame.duration_s):
             self._dropped += 1
             return False
-        self._queued_s += frame.duration_s
-        self._peak_s = max(self._peak_s, self._queued_s)
-        self._ordered.append(SendAudio(frame))
-        self._wake()
+        operation = SendAudio(frame)
+        if not self._write_at_once(operation):
+            self._queued_s += frame.duration_s
+            self._peak_s = max(self._peak_s, self._queued_s)
+            self._ordered.append(operation)
+            self._wake()
         return True
 
     def put(self, operation: Operation, *, urgent: bool = False) -> bool:
@@ -126,8 +129,9 @@ class Outbox:
         lane = self._urgent if urgent else self._ordered
         if not self._gate.is_open or len(lane) >= self._max_items:
             return False
-        lane.append(operation)
-        self._wake()
+        if not self._write_at_once(operation):
+            lane.append(operation)
+            self._wake()
         return True
 
     def take_back_audio(self) -> int | None:
@@ -192,7 +196,7 @@ class Outbox:
 
     # --- the transport's end ---
 
-    async def next(self) -> Operation:
+    async def next(self, at_once: Callable[[Operation], bool] | None = None) -> Operation:
         """Wait for the next operation to write; see OutboxReader."""
         if self._urgent or self._ordered:
             await trio.lowlevel.checkpoint()
@@ -202,6 +206,7 @@ class Outbox:
             if self._reader is not None:
                 raise trio.BusyResourceError("an outbox has one reader")
             self._reader = trio.lowlevel.current_task()
+            self._at_once = at_once
             await trio.lowlevel.wait_task_rescheduled(self._give_up)
         if self._urgent:
             operation = self._urgent.popleft()
@@ -223,6 +228,16 @@ class Outbox:
         if self._idle is not None and not (self._ordered or self._urgent):
             self._idle.set()
             self._idle = None
+
+    def _write_at_once(self, operation: Operation) -> bool:
+        """Let the reader that waits, for want of anything, write ``operation`` without being woken."""
+        if self._reader is None or self._at_once is None or self._ordered or self._urgent:
+            return False
+        if not self._at_once(operation):
+            return False
+        self._written += 1
+        self.on_written(operation)
+        return True
 
     def _wake(self) -> None:
         if self._reader is not None:

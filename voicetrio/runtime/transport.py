@@ -7,6 +7,7 @@ It never waits on a consumer of its reading, and it is the only one that writes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
@@ -112,8 +113,12 @@ Operation: TypeAlias = SendAudio | Mark | Clear | SendDtmf | SendMessage | HangU
 class OutboxReader(Protocol):
     """The transport's end of the outbox."""
 
-    async def next(self) -> Operation:
+    async def next(self, at_once: Callable[[Operation], bool] | None = None) -> Operation:
         """Wait for the next operation to write.
+
+        While it waits, what comes is given to ``at_once``, if there is one: it returns True when it has
+        written the operation there and then, in the step that made it, and the wait goes on.  It must not
+        raise; what it does not write is returned from here.
 
         Once the session was cancelled nothing is given any more: the call waits to be cancelled.
         Between its return and the write there must be no other checkpoint.

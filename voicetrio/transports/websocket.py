@@ -149,10 +149,9 @@ class WebSocketPeer:
             for greeting in self._wire.greet(self._name):
                 await self._socket.send(greeting)
             while True:
-                operation = await outbox.next()
+                operation = await outbox.next(self._write_at_once)
                 for message in self._wire.encode(operation):
-                    if not self._socket.try_send(message):
-                        await self._socket.send(message)
+                    await self._socket.send(message)
                 outbox.written(operation)
                 if isinstance(operation, HangUp):
                     self._is_leaving = True
@@ -161,6 +160,17 @@ class WebSocketPeer:
         except trio.BrokenResourceError:
             # The reader is told why; it ends this task.
             await trio.sleep_forever()
+
+    def _write_at_once(self, operation: Operation) -> bool:
+        """Write ``operation`` in the step that made it, if nothing is in the way; see OutboxReader."""
+        # Asked first: the wire counts what it encodes, so it must not encode in vain.
+        if isinstance(operation, HangUp) or not self._socket.is_clear:
+            return False
+        try:
+            return self._socket.try_send(*self._wire.encode(operation))
+        except Exception:
+            # It is this task's to tell: it meets the same again.
+            return False
 
     # --- the reader ---
 

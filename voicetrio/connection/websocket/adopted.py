@@ -124,7 +124,12 @@ class AdoptedSocket:
         self._sent += 1
         self._sent_bytes += len(data)
 
-    def try_send(self, message: Message | memoryview) -> bool:
+    @property
+    def is_clear(self) -> bool:
+        """False, always; see ``try_send``."""
+        return False
+
+    def try_send(self, *messages: Message | memoryview) -> bool:
         """Return False: trio-websocket has no such way."""
         return False
 

@@ -147,10 +147,15 @@ class MessageSocket(Protocol):
         """
         ...
 
-    def try_send(self, message: Message | memoryview) -> bool:
-        """Write one message without waiting; return False if that is not possible: then ``send`` it.
+    @property
+    def is_clear(self) -> bool:
+        """Whether ``try_send`` would write now."""
+        ...
 
-        What the operating system does not take of it goes out before anything else.  Raises
+    def try_send(self, *messages: Message | memoryview) -> bool:
+        """Write whole messages without waiting; return False if that is not possible: then ``send`` them.
+
+        What the operating system does not take of them goes out before anything else.  Raises
         trio.BrokenResourceError when the connection breaks.
         """
         ...

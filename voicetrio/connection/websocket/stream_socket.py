@@ -249,11 +249,17 @@ class StreamSocket:
         self._end(SocketClosed(None, f"the connection broke: {error}", "network"))
         return trio.BrokenResourceError("the connection is over")
 
-    def try_send(self, message: Message | memoryview) -> bool:
-        """Write one message at once, if that is possible; see MessageSocket."""
-        if self._direct is None or self._rest or self._turn.locked() or not self.is_open:
+    @property
+    def is_clear(self) -> bool:
+        """Whether ``try_send`` would write now; see MessageSocket."""
+        return self._direct is not None and not self._rest and not self._turn.locked() and self.is_open
+
+    def try_send(self, *messages: Message | memoryview) -> bool:
+        """Write whole messages at once, if that is possible; see MessageSocket."""
+        if not self.is_clear:
             return False
-        data = self._driver.send(message)
+        assert self._direct is not None
+        data = b"".join(map(self._driver.send, messages))
         try:
             written = self._direct.write_nowait(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -263,8 +269,8 @@ class StreamSocket:
         if written < len(data):
             self._rest = data[written:]
             self._work.set()
-        self._sent += 1
-        self._sent_bytes += len(message)
+        self._sent += len(messages)
+        self._sent_bytes += sum(map(len, messages))
         return True
 
     async def send(self, message: Message | memoryview) -> None:

@@ -7,6 +7,7 @@ a reset) is in ``faults.sockets``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import final
 
 import attrs
@@ -146,7 +147,7 @@ class _StallingOutbox:
         self._outbox = outbox
         self._left = operations
 
-    async def next(self) -> Operation:
+    async def next(self, at_once: Callable[[Operation], bool] | None = None) -> Operation:
         operation = await self._outbox.next()
         if self._left == 0:
             await trio.sleep_forever()
