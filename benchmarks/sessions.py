@@ -1,0 +1,279 @@
+"""How many sessions does one core carry?
+
+    python benchmarks/sessions.py [SCENARIO ...] [--seconds S] [--peer-python PATH] [--json]
+
+A server process on one core, callers in a process on another (``sessions_load.py``). Carried are so many
+sessions as use at most 80 % of the server's core while no caller, who buffers 60 ms, runs dry. The search
+follows the CPU that was measured; every answer was itself run. All scenarios are searched one after the
+other, floors among them, so that a ratio compares one machine with itself.
+
+RSS is what a session adds: with callers connected and silent (*idle*), and while the agent talks to all of
+them.
+
+Another process's environment is only needed for Pipecat: an interpreter with ``pipecat-ai[websocket]``
+1.14.0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+HERE: Final = Path(__file__).resolve().parent
+SPEECH: Final = HERE.parent / "voicetrio" / "data" / "speech"
+CORE_SHARE: Final = 0.8
+LOAD_SHARE: Final = 0.9
+"""Beyond it the callers are what is measured."""
+CLOSE: Final = 0.04
+"""An answer so near to the limit is near enough."""
+PROBES: Final = 7
+SETTLE_S: Final = 3.0
+TICK_HZ: Final = 50
+NOISE: Final = ["0.5"]
+"""What a caller says: files, and seconds of silence, in a loop."""
+QUESTIONS: Final = [str(SPEECH / "go-forward.wav"), "9"]
+
+SCENARIOS: Final[dict[str, dict[str, Any]]] = {
+    "websockets": {"about": "bare echo, websockets' sans-I/O protocol on trio", "first": 120},
+    "trio_websocket": {"about": "bare echo, trio-websocket", "first": 80},
+    "relay": {"about": "session, pipeline, unpaced", "first": 80},
+    "echo": {"about": "session, pipeline, paced playout", "first": 60},
+    "echo_vad": {"about": "the same with the embedded VAD", "first": 50},
+    "agent": {"about": "the agent: VAD, scripted services", "first": 60, "speaks": True},
+    "agent_bed": {"about": "the same over a bed", "first": 50, "speaks": True},
+    "embedded": {"about": "the agent with the embedded models", "first": 1, "speaks": True},
+    "pipecat": {"about": "Pipecat, FastAPI WebSocket, protobuf", "first": 20, "peer": True},
+    "pipecat_vad": {"about": "the same with its Silero VAD", "first": 10, "peer": True},
+}
+
+
+def cores() -> tuple[int, int]:
+    """Return the server's core and the callers'."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[-1], usable[0]
+
+
+class Server:
+    """A server process, looked at from outside."""
+
+    def __init__(self, scenario: str, python: str) -> None:
+        is_peer = SCENARIOS.get(scenario, {}).get("peer", False)
+        script = HERE / ("sessions_pipecat.py" if is_peer else "sessions_servers.py")
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        if is_peer:
+            environment.pop("PYTHONPATH", None)
+        else:
+            environment["PYTHONPATH"] = str(HERE.parent)
+        self.process = subprocess.Popen(
+            [python, str(script), scenario, str(cores()[0])],
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server of {scenario} did not start")
+        self.port = int(line)
+
+    def cpu_s(self) -> float:
+        """Return the CPU time that it has used, all threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_mb(self) -> float:
+        """Return its resident memory."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise RuntimeError("the server is gone")
+
+    def end(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Load:
+    """The callers' process."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "sessions_load.py"), str(cores()[1])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def do(self, what: str, **arguments: Any) -> dict[str, Any]:
+        """Let it do something; return its answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"what": what, **arguments}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the callers' process ended")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def end(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def running(scenario: str, python: str) -> Iterator[tuple[Server, Load]]:
+    """Start a server and callers, and end them."""
+    server = Server(scenario, python)
+    load = Load()
+    try:
+        yield server, load
+    finally:
+        load.end()
+        server.end()
+
+
+def call(server: Server, load: Load, scenario: str, sessions: int, **changed: Any) -> None:
+    """Open sessions with callers who do what the scenario says."""
+    about = SCENARIOS[scenario]
+    speaks = about.get("speaks", False)
+    rate = 24000 if speaks else 16000
+    arguments = {
+        "port": server.port,
+        "path": "/" if about.get("peer") else f"/?input_rate=16000&output_rate={rate}",
+        "sessions": sessions,
+        "wire": "protobuf" if about.get("peer") else "native",
+        "rate": rate,
+        "track": QUESTIONS if speaks else NOISE,
+    }
+    load.do("call", **{**arguments, **changed})
+
+
+def probe(scenario: str, sessions: int, seconds: float, python: str) -> dict[str, Any]:
+    """Run so many sessions; return what it cost and what the callers had."""
+    with running(scenario, python) as (server, load):
+        call(server, load, scenario, sessions)
+        load.do("watch", seconds=SETTLE_S)
+        cpu_s, began = server.cpu_s(), time.perf_counter()
+        seen = load.do("watch", seconds=seconds)
+        share = (server.cpu_s() - cpu_s) / (time.perf_counter() - began)
+        return {"sessions": sessions, "cpu": share, **seen}
+
+
+def carries(row: dict[str, Any]) -> bool:
+    """Tell whether a probe shows that so many sessions are carried."""
+    return row["cpu"] <= CORE_SHARE and not (row["underruns"] or row["lost"] or row["unsent"])
+
+
+def search(scenario: str, seconds: float, python: str) -> dict[str, Any]:
+    """Find how many sessions the core carries."""
+    wanted = SCENARIOS[scenario]["first"]
+    low: dict[str, Any] | None = None
+    high: int | None = None
+    rows = []
+    for _ in range(PROBES):
+        row = probe(scenario, wanted, seconds, python)
+        rows.append(row)
+        print(f"  {scenario}: {json.dumps(row)}", file=sys.stderr, flush=True)
+        if carries(row):
+            low = row if low is None or row["sessions"] > low["sessions"] else low
+            if row["cpu"] >= CORE_SHARE - CLOSE or row["load_cpu"] > LOAD_SHARE:
+                break
+        else:
+            high = wanted if high is None else min(high, wanted)
+        fits = max(1, int(wanted * (CORE_SHARE - CLOSE / 2) / max(row["cpu"], 0.01)))
+        wanted = min(fits, wanted * 4) if carries(row) else min(fits, int(wanted * 0.9))
+        wanted = max(1, wanted)
+        if high is not None:
+            wanted = min(wanted, high - 1)
+        if low is not None and wanted <= low["sessions"]:
+            break
+    best = low or {"sessions": 0, "cpu": rows[-1]["cpu"], "load_cpu": rows[-1]["load_cpu"]}
+    used = low or rows[-1]
+    return {
+        "scenario": scenario,
+        "about": SCENARIOS[scenario]["about"],
+        "sessions": best["sessions"],
+        "cpu": best["cpu"],
+        "cpu_us_a_frame": used["cpu"] / max(1, used["sessions"]) / TICK_HZ * 1e6,
+        "limited_by_the_load": best["load_cpu"] > LOAD_SHARE,
+        "probes": rows,
+    }
+
+
+def memory(python: str, sessions: int = 100) -> dict[str, float]:
+    """Return the megabytes that a session of the agent adds, idle and speaking."""
+    found = {}
+    for scenario, name in (("agent_quiet", "idle"), ("agent", "speaking")):
+        with running(scenario, python) as (server, load):
+            # The first sessions bring what all share: modules, caches, the allocator's reserves.
+            call(server, load, "agent", 5)
+            load.do("watch", seconds=2.0)
+            before = server.rss_mb()
+            call(server, load, "agent", sessions, track=["1"])
+            load.do("watch", seconds=4.0)
+            found[f"{name}_mb"] = (server.rss_mb() - before) / sessions
+    return found
+
+
+def report(rows: list[dict[str, Any]], used: dict[str, float] | None) -> None:
+    """Print a table for a person."""
+    floor = next((row["sessions"] for row in rows if row["scenario"] == "websockets"), None)
+    peer = next((row["sessions"] for row in rows if row["scenario"] == "pipecat"), None)
+    print(f"{'sessions':>9} {'CPU':>6} {'us/frame':>9} {'of floor':>9} {'of peer':>8}  what")
+    for row in rows:
+        of_floor = f"{row['sessions'] / floor:9.2f}" if floor else " " * 9
+        of_peer = f"{row['sessions'] / peer:8.1f}" if peer else " " * 8
+        mark = ">=" if row["limited_by_the_load"] else "  "
+        print(
+            f"{mark}{row['sessions']:7} {row['cpu']:6.0%} {row['cpu_us_a_frame']:9.0f} {of_floor} {of_peer}"
+            f"  {row['about']}"
+        )
+    if used is not None:
+        idle, speaking = used["idle_mb"], used["speaking_mb"]
+        print(f"RSS a session of the agent: idle {idle:.2f} MB, speaking {speaking:.2f} MB")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ours = [name for name, about in SCENARIOS.items() if not about.get("peer")]
+    parser.add_argument("scenarios", nargs="*", default=[], help=f"of: {', '.join(SCENARIOS)}, memory")
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of a probe (%(default)s)")
+    parser.add_argument("--peer-python", help="an interpreter that has Pipecat")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    unknown = set(options.scenarios) - {*SCENARIOS, "memory"}
+    if unknown:
+        parser.error(f"no scenario {', '.join(sorted(unknown))}: there are {', '.join(SCENARIOS)}, memory")
+    if len(os.sched_getaffinity(0)) < 2:
+        parser.error("two cores are needed: one for the server, one for the callers")
+    peers = ["pipecat", "pipecat_vad"] if options.peer_python else []
+    wanted = options.scenarios or [*ours, "memory", *peers]
+    rows = []
+    for scenario in wanted:
+        if scenario == "memory":
+            continue
+        python = options.peer_python if SCENARIOS[scenario].get("peer") else sys.executable
+        if python is None:
+            parser.error(f"{scenario} needs --peer-python")
+        rows.append(search(scenario, options.seconds, python))
+    used = memory(sys.executable) if "memory" in wanted else None
+    if options.json:
+        print(json.dumps({"carried": rows, "memory": used}))
+    else:
+        report(rows, used)
+
+
+if __name__ == "__main__":
+    main()
