@@ -6,8 +6,7 @@ Runs in the peer's environment. ``pipecat`` echoes audio as its documentation's 
 defaults; ``pipecat_vad`` has its Silero VAD beside.
 """
 
-from __future__ import annotations
-
+# No ``from __future__ import annotations``: FastAPI looks at the annotations of a local function.
 import asyncio
 import os
 import sys

@@ -37,13 +37,17 @@ async def serve(make_behaviour: Callable[[Any], Any]) -> None:
     """Serve sessions with what ``make_behaviour`` makes for each peer."""
     from voicetrio.runtime.session import open_session
     from voicetrio.server.serve import serve_sessions
+    from voicetrio.server.settings import ServerSettings
+
+    # The search is for what a core carries, so nobody is refused before that.
+    settings = ServerSettings(max_sessions=10_000, max_lag_s=10.0)
 
     async def handler(peer) -> None:
         async with open_session(peer, make_behaviour(peer)) as session:
             await session.wait_ended()
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(serve_sessions, handler, 0)
+        server = await nursery.start(partial(serve_sessions, handler, 0, settings=settings))
         announce(server.port)
 
 
