@@ -347,7 +347,12 @@ class Session:
     async def _say_goodbye(self) -> None:
         """Let the transport write what is left, and hang up; bounded by ``close_by``."""
         self._outbox.put(HangUp(reason=self._reason))
-        await self._transport_over.wait()
+        try:
+            await self._transport_over.wait()
+        except trio.Cancelled:
+            if trio.current_time() >= self._deadlines.close_by:
+                self._late.append("transport")  # what it held was never written
+            raise
 
     def _tighten(self, drain_by: float, close_by: float) -> None:
         self._deadlines.tighten(drain_by=drain_by, close_by=close_by)

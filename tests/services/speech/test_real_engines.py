@@ -65,7 +65,7 @@ def test_it_is_understood_and_every_word_has_its_place(engine, model, whisper) -
 def test_speed_changes_the_length_by_its_ratio(engine, model) -> None:
     voice = ((engine.voices[0].name, 1.0),)
     plain, fast = (model.speak(spell_out(TEXT), voice, speed).samples.size for speed in (1.0, 2.0))
-    assert plain / fast == pytest.approx(2.0, rel=0.25)
+    assert plain / fast == pytest.approx(2.0, rel=0.15)
 
 
 def test_what_cannot_be_said_is_silence(engine, model) -> None:

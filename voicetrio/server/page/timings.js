@@ -1,13 +1,18 @@
 // The times of each turn, from the user's last sound to the agent's first one at the user's ear.
 // Times of the server are only compared with each other, times of this page likewise.
 
+// How fast the capture clock may run ahead of this page's.
+const DRIFT = 2e-4;
+// No frame waits this long in a page that lives.
+const GAP_MS = 1000;
+
 export class Timings {
   /** `show(reply, rows)` is called when a turn's times are known. */
   constructor(inputRate, outputRate, show) {
     this.inputRate = inputRate;
     this.outputRate = outputRate;
     this.show = show;
-    this.recordedZero = 0;     // when the capture clock's sample 0 was recorded, on this page's clock
+    this.recordedZero = Infinity;     // when the capture clock's sample 0 was recorded, on this page's clock
     this.sent = 0;
     this.typedAt = 0;
     this.turn = null;
@@ -15,10 +20,13 @@ export class Timings {
     this.awaited = [];
   }
 
-  /** A frame of the microphone was recorded just now. */
+  /** A frame of the microphone has reached this page: at once, or later when the page is busy. */
   recorded(samples) {
     this.sent += samples;
-    this.recordedZero = performance.now() - this.sent / this.inputRate * 1000;
+    const zero = performance.now() - this.sent / this.inputRate * 1000;
+    // The frame that waited least tells the time best; after a gap in the recording the count begins anew.
+    const best = this.recordedZero + samples / this.inputRate * 1000 * DRIFT;
+    this.recordedZero = zero > best + GAP_MS ? zero : Math.min(best, zero);
   }
 
   /** The user typed something just now. */

@@ -22,6 +22,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from voicetrio.audio.tempo import change_tempo
 from voicetrio.errors import ConfigError, MissingExtra
 from voicetrio.services.local.onnx_graph import find_durations, with_output
 from voicetrio.services.speech_text.spelling import SpokenWord, spell_out
@@ -149,16 +150,20 @@ class PiperVoice:
         if not any(pronounced):
             return SpokenClause(np.zeros(0, np.int16), tuple((word.written, 0, 0) for word in words))
         sequence, spans = self._sequence(words, pronounced)
-        audio, ends = self._infer(sequence, speed)
+        audio, ends = self._infer(sequence)
         first, last = _sound(audio, self.rate)
         first = max(0, first - round(MAX_LEADING_S * self.rate))
         last = min(len(audio), last + round(MAX_TRAILING_S * self.rate))
         samples = np.clip(np.rint(audio[first:last] * (GAIN * 32767)), -32768, 32767).astype(np.int16)
+        # The network's own length scale rounds each sound up to a whole window, so 2 would be 1.5.
+        samples = change_tempo(samples, self.rate, speed)
         placed = []
         position = 0
         for word, span in zip(words, spans, strict=True):
             if span is not None:
-                start, position = (min(max(int(ends[index]) - first, 0), last - first) for index in span)
+                start, position = (
+                    min(round(max(int(ends[index]) - first, 0) / speed), len(samples)) for index in span
+                )
                 placed.append((word.written, start, position))
             else:
                 placed.append((word.written, position, position))
@@ -220,11 +225,9 @@ class PiperVoice:
         sequence.extend(self._ids[END])
         return sequence, spans
 
-    def _infer(
-        self, sequence: Sequence[int], speed: float
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    def _infer(self, sequence: Sequence[int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Return the audio, and for each entry of ``sequence`` the sample that it ends at."""
-        scales = (self._scales["noise_scale"], self._scales["length_scale"] / speed, self._scales["noise_w"])
+        scales = (self._scales["noise_scale"], self._scales["length_scale"], self._scales["noise_w"])
         outputs = self._session.run(
             None,
             {

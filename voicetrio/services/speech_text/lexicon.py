@@ -34,7 +34,8 @@ ABBREVIATIONS: Final = {
     "dept": "department", "est": "established", "govt": "government", "inc": "incorporated",
     "ltd": "limited", "corp": "corporation", "co": "company", "ave": "avenue", "blvd": "boulevard",
     "rd": "road", "apt": "apartment", "tel": "telephone", "ext": "extension", "min": "minutes",
-    "max": "maximum", "misc": "miscellaneous", "w/": "with", "w/o": "without", "b/c": "because",
+    "max": "maximum", "misc": "miscellaneous", "incl": "including",
+    "w/": "with", "w/o": "without", "b/c": "because",
     "a.k.a": "also known as", "aka": "also known as",
 }  # fmt: skip
 """By the core in lower case.  Those of NEEDS_STOP count only with a full stop behind them."""
