@@ -429,7 +429,12 @@ class HandedOff(Event):
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class PlayoutSlipped(Event):
-    """The playout woke too late to catch up, and moved its clock."""
+    """The playout could not make its frames in time, and moved its clock: the loop or the peer stalled.
+
+    A stall is one event, told when it is over.  Slips within a second of one that was told are told together.
+    """
 
     late_s: float
+    """How late the latest frame was, in seconds."""
     slipped_s: float
+    """By how much the clock was moved, in all, in seconds."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicetrio.machines.pacing import Pacer
+from voicetrio.machines.pacing import TOLD_EVERY_S, Pacer, SlipReport
 
 RATE = 24000
 FRAME = 480
@@ -97,3 +97,24 @@ def test_whatever_the_delays_the_clock_is_back_on_time_and_no_frame_is_lost(
         assert burst <= max(lead_s, 0.02) / 0.02 + 1 + 1e-6
         assert now < clock.due <= now + 0.02 + 1e-6
     assert clock.position == made * FRAME
+
+
+def test_the_first_slip_is_told_at_once_and_what_follows_in_a_second_together() -> None:
+    report = SlipReport()
+    assert report.take(5.0) is None
+    report.add(0.3)
+    assert report.take(5.0) == (0.3, 0.3)
+    report.add(0.25)
+    report.add(0.5)
+    assert report.take(5.0 + 0.9 * TOLD_EVERY_S) is None
+    assert report.take(5.0 + TOLD_EVERY_S) == (0.75, 0.5)
+    assert report.take(5.0 + 9 * TOLD_EVERY_S) is None
+
+
+def test_the_last_of_the_slips_are_told_without_a_wait() -> None:
+    report = SlipReport()
+    report.add(0.25)
+    report.take(0.0)
+    assert report.take(0.1, last=True) is None
+    report.add(0.5)
+    assert report.take(0.1, last=True) == (0.5, 0.5)

@@ -8,15 +8,22 @@ The rules:
 3. After a delay of at most the lead the playout catches up: it owes frames, and sends them at once.
 4. After a longer delay the peer has run dry.  The playout sends one lead's worth, moves ``t0``, and counts
    the slip.  Speech is delayed by it, never lost.
+   While the peer takes nothing the clock is left alone, so that one stall is one slip, as long as the stall.
 5. When the peer's buffer was emptied on purpose (a clear), or nothing was sent for a while, the playout
    begins as after a delay: with one lead's worth at once.
+6. A slip is told at once; those of the next second are told together at its end.  A peer that is always too
+   slow would else be told of many times a second.
 """
 
 from __future__ import annotations
 
-from typing import final
+import math
+from typing import Final, final
 
-__all__ = ["Pacer"]
+__all__ = ["Pacer", "SlipReport"]
+
+TOLD_EVERY_S: Final = 1.0
+"""How long the slips after one that was told are collected."""
 
 
 @final
@@ -88,3 +95,30 @@ class Pacer:
     def _anchor(self, time: float) -> None:
         self._anchor_position = self.position
         self._anchor_time = time
+
+
+@final
+class SlipReport:
+    """Which slips are told, and when (rule 6).  Times are seconds on the caller's clock."""
+
+    def __init__(self) -> None:
+        self._slipped_s = 0.0
+        self._longest_s = 0.0
+        self._due = -math.inf
+
+    def add(self, slip_s: float) -> None:
+        """The clock was moved by ``slip_s``."""
+        self._slipped_s += slip_s
+        self._longest_s = max(self._longest_s, slip_s)
+
+    def take(self, now: float, *, last: bool = False) -> tuple[float, float] | None:
+        """Return the seconds slipped and the longest of those slips, if it is time to tell them.
+
+        ``last`` says that nothing may come for long: what there is, is told now.
+        """
+        if not self._slipped_s or (now < self._due and not last):
+            return None
+        told = self._slipped_s, self._longest_s
+        self._slipped_s = self._longest_s = 0.0
+        self._due = now + TOLD_EVERY_S
+        return told

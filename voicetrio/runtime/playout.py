@@ -21,7 +21,7 @@ from voicetrio.audio.pcm import add_saturating
 from voicetrio.events import PlayoutSlipped
 from voicetrio.frames import AudioFrame, Samples
 from voicetrio.machines.ledger import PlayoutLedger
-from voicetrio.machines.pacing import Pacer
+from voicetrio.machines.pacing import Pacer, SlipReport
 from voicetrio.runtime.emit import emit
 from voicetrio.runtime.outbox import Gate, Outbox
 from voicetrio.runtime.speech import Speech, SpeechSettings
@@ -87,6 +87,7 @@ class Playout:
         self.keep_s = self.lead_s + traits.latency_s + 1.0 + traits.rewind_s
         """How much of a reply's past is kept, in seconds."""
         self._pacer = Pacer(self.rate, self._frame, lead_s=self.lead_s, latency_s=traits.latency_s)
+        self._slips = SlipReport()
         self._ledger = PlayoutLedger(self._pacer, self.rate, confirms=traits.confirms)
         self._mixer = Mixer(self.rate)
         self._queue: deque[Speech] = deque()
@@ -233,6 +234,7 @@ class Playout:
             self._begin(trio.current_time())
             while True:
                 if self._held or not self.is_active:
+                    self._tell_slips(trio.current_time(), last=True)
                     self._became_idle.set()
                     self._wake = trio.Event()
                     await self._wake.wait()
@@ -299,15 +301,23 @@ class Playout:
         """Make the frames that are due.  Synchronous, so that a flush can call it, too."""
         if not self._running or not self._gate.is_open or self._held:
             return
-        slip_s = self._pacer.settle(now)
-        if slip_s:
-            self._mixer.skip(round(slip_s * self.rate))
-            emit(PlayoutSlipped(position=self.position, late_s=slip_s + self.lead_s, slipped_s=slip_s))
         while self._pacer.due <= now + 1e-9 and self.is_active:
             if not self._outbox.has_room(self._frame_s):
                 self._blocked += 1
-                return
+                break  # before the clock is moved: a stall is one slip, once the peer takes audio again
+            slip_s = self._pacer.settle(now)
+            if slip_s:
+                self._mixer.skip(round(slip_s * self.rate))
+                self._slips.add(slip_s)
             self._tick()
+        self._tell_slips(now)
+
+    def _tell_slips(self, now: float, *, last: bool = False) -> None:
+        told = self._slips.take(now, last=last)
+        if told is not None:
+            slipped_s, longest_s = told
+            late_s = longest_s + self.lead_s - self._frame_s
+            emit(PlayoutSlipped(position=self.position, late_s=late_s, slipped_s=slipped_s))
 
     def _tick(self) -> None:
         position = self._pacer.position
