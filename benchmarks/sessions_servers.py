@@ -110,7 +110,7 @@ async def agent(*, bed: bool = False, quiet: bool = False) -> None:
 
     made = Agent(
         vad=EarshotVAD,
-        stt=lambda: ScriptedSTT(["what is the time"] * 10_000, decode_s=0.2),
+        stt=lambda: ScriptedSTT(["what is the time"] * 100, decode_s=0.2),
         llm=lambda: ScriptedLLM(lambda _messages: ANSWER, first_piece_s=0.1, piece_s=0.02),
         tts=lambda: ScriptedTTS(first_audio_s=0.1, real_time_factor=0.1),
         greeting=None if quiet else ANSWER,
