@@ -30,7 +30,8 @@ THREAD_PATIENCE_S: Final = 0.5
 _FD_FOLDERS: Final = ("/proc/self/fd", "/dev/fd")
 _IDLE_THREAD: Final = "Trio thread "
 """How trio names a thread that waits for its next job; it goes by itself, and serves every run."""
-_ENDS: Final = (LinkSender, LinkReceiver, trio.MemorySendChannel, trio.MemoryReceiveChannel)
+# All of them final, so that their types can be compared: isinstance() of an abstract base class is slow.
+_ENDS: Final = frozenset({LinkSender, LinkReceiver, trio.MemorySendChannel, trio.MemoryReceiveChannel})
 
 
 @attrs.frozen(kw_only=True)
@@ -157,7 +158,7 @@ def _wait_for(thread: threading.Thread) -> None:
 
 def _open_ends() -> dict[int, Any]:
     gc.collect()  # what nobody can reach any more is not open
-    return {id(found): found for found in gc.get_objects() if isinstance(found, _ENDS) and not found._closed}
+    return {id(found): found for found in gc.get_objects() if type(found) in _ENDS and not found._closed}
 
 
 def _end_text(end: Any) -> str:
@@ -172,7 +173,7 @@ def _borrowed() -> dict[int, trio.CapacityLimiter]:
     return {
         id(found): found
         for found in gc.get_objects()
-        if isinstance(found, trio.CapacityLimiter) and found.borrowed_tokens
+        if type(found) is trio.CapacityLimiter and found.borrowed_tokens
     }
 
 
