@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -120,3 +121,30 @@ async def test_a_reset_is_a_broken_resource():
             await direct.receive_some(1)
         with pytest.raises(trio.BrokenResourceError):
             direct.write_nowait(b"x")
+
+
+async def test_a_socket_that_is_closed_after_it_was_ready_is_not_read_under_its_old_number(monkeypatch):
+    # Between the system's word that there is something and the reader's next step, somebody else may close
+    # the socket, and the next one that is opened gets its number: another session's.
+    wait_readable = trio.lowlevel.wait_readable
+    reading, writing = os.pipe()
+    taken: list[int] = [reading, writing]
+    try:
+        async with tcp_pair() as (near, far):
+            direct = direct_socket(near)
+
+            async def wait_and_lose_it(descriptor: int) -> None:
+                await wait_readable(descriptor)
+                near.socket.close()
+                taken.append(os.dup2(reading, descriptor))
+                os.write(writing, b"another session's")
+
+            monkeypatch.setattr(trio.lowlevel, "wait_readable", wait_and_lose_it)
+            await far.send_all(b"mine")
+            with pytest.raises(trio.ClosedResourceError):
+                await direct.receive_some(100)
+            monkeypatch.undo()
+        assert os.read(reading, 100) == b"another session's"
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)

@@ -25,10 +25,11 @@ class DirectSocket:
     async def receive_some(self, max_bytes: int) -> bytes:
         """Wait for data and return it, ``b""`` at its end; raises as the stream does."""
         while True:
-            descriptor = self._descriptor()
-            await trio.lowlevel.wait_readable(descriptor)
+            await trio.lowlevel.wait_readable(self._descriptor())
             try:
-                return os.read(descriptor, max_bytes)
+                # Asked for again: since the system's word somebody may have closed the socket, and then its
+                # number may be another's.
+                return os.read(self._descriptor(), max_bytes)
             except BlockingIOError:
                 continue  # somebody else took it, or the system was wrong
             except OSError as error:
