@@ -15,6 +15,7 @@ import trio_websocket
 from trio.testing import memory_stream_pair
 
 from tests.connection.raw_http import CERTIFICATE, KEY, answer, serve_http
+from tests.runtime.peer import Peer
 from voicetrio.connection.connection import open_connection
 from voicetrio.connection.dialling import hide, websocket_dialler
 from voicetrio.connection.faults import ConnectionLost
@@ -34,6 +35,8 @@ from voicetrio.connection.websocket import (
 )
 from voicetrio.errors import ConfigError, ServiceError
 from voicetrio.machines.reconnect import ReconnectSettings
+from voicetrio.runtime.behaviour import SessionContext
+from voicetrio.runtime.session import open_session
 
 
 @attrs.define
@@ -45,6 +48,9 @@ class EchoServer:
     alive: int = 0
     most_alive: int = 0
     closing: Callable[[str], tuple[int, str] | None] = lambda _text: None
+    ends: list[SocketClosed] = attrs.field(factory=list)
+    """How the streams ended that were not refused."""
+    ended: trio.Event = attrs.field(factory=trio.Event)
 
     @property
     def url(self) -> str:
@@ -88,7 +94,10 @@ async def serve_echo(
             driver, _request = await accept_websocket(stream, SocketLimits(), refuse=judge)
             async with open_stream_socket(stream, driver, SocketLimits()) as socket:
                 await talk(socket)
-        except (OSError, trio.BrokenResourceError, SocketClosed, HandshakeFailed):
+        except SocketClosed as closed:
+            server.ends.append(closed)
+            server.ended.set()
+        except (OSError, trio.BrokenResourceError, HandshakeFailed):
             pass  # ssl.SSLError is an OSError
         finally:
             server.alive -= 1
@@ -221,6 +230,57 @@ def test_a_proxy_that_cannot_be_used_is_one_clear_error(proxy: str):
 def test_secrets_are_hidden_and_short_words_are_left_alone():
     assert hide("Token abcdefgh1 no", ["Token abcdefgh1", "no"]) == "… no"
     assert hide("bad key abcdefgh1", ["Bearer abcdefgh1"]) == "bad key …"
+    assert hide("bad key abcde…", ["Bearer abcdefgh1"]) == "bad key …"
+    assert hide("bad ab…", ["Bearer abcdefgh1"]) == "bad ab…"
+
+
+REFUSALS = {
+    '{"err_code":"INVALID_AUTH","err_msg":"Invalid credentials.","request_id":"1"}': "Invalid credentials.",
+    '{"detail":{"status":"invalid_api_key","message":"Invalid API key"}}': "Invalid API key",
+    '{"error_code":"unauthorized","title":"Unauthorized","message":"no such key","status_code":401}': (
+        "no such key"
+    ),
+    '{"error":{"message":"Incorrect API key\\nprovided","code":"invalid_api_key"}}': (
+        "Incorrect API key provided"
+    ),
+    "": "Status",
+    "<html><head><title>Log in</title></head></html>": (
+        "a web page (Log in) instead of the service's answer: is it the right address, or a proxy?"
+    ),
+}
+
+
+@pytest.mark.parametrize("body", REFUSALS)
+async def test_a_refused_upgrade_is_one_readable_line(body: str):
+    async with serve_http(answer(401, body.encode(), kind="application/octet-stream")) as server:
+        dial = websocket_dialler(server.url.replace("http", "ws"), proxy=None)
+        async with open_connection(dial, name="echo") as connection:
+            with pytest.raises(ServiceError) as caught:
+                await connection.wait_usable()
+    advice = "Check the key, and that it may use this service"
+    assert str(caught.value) == f"echo: refused: {REFUSALS[body]} (HTTP 401). {advice}"
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_session_that_is_cancelled_says_goodbye_and_waits_for_nothing(tls: bool):
+    trusting = ssl.create_default_context(cafile=CERTIFICATE)
+    async with serve_echo(tls=tls) as server:
+        dial = websocket_dialler(
+            server.url.replace("ws:", "wss:" if tls else "ws:"), ssl_context=trusting, proxy=None
+        )
+
+        async def behaviour(_context: SessionContext) -> None:
+            async with open_connection(dial) as connection:
+                await connection.send("hello")
+                assert await connection.receive() == "hello"
+                session.cancel()
+                await trio.sleep_forever()
+
+        async with open_session(Peer(), behaviour) as session:
+            await session.wait_ended()
+        with trio.fail_after(5):
+            await server.ended.wait()
+    assert [(end.by, end.code) for end in server.ends] == [("peer", 1001)]
 
 
 # --- our layer, in virtual time ---

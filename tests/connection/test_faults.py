@@ -9,7 +9,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from voicetrio.connection.answers import check_json_object, error_of_status, text_of_error
+from voicetrio.connection.answers import check_json_object, error_of_status
+from voicetrio.connection.error_text import text_of_error
 from voicetrio.connection.faults import end_of_dial, explain_os_error, failure_of, retry_after_s
 from voicetrio.connection.websocket import HandshakeFailed, SocketClosed
 from voicetrio.errors import ServiceError

@@ -78,12 +78,22 @@ def websocket_dialler(
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Return ``text`` with dots for each of the secrets, also where one stands without its ``Bearer``."""
+    """Return ``text`` with dots for each of the secrets, also where one stands without its ``Bearer``.
+
+    What stands there of a secret before the cut of a text that was too long is hidden too.
+    """
     for secret in secrets:
         for part in (secret, secret.rpartition(" ")[2]):
             if len(part) >= MIN_SECRET:
-                text = text.replace(part, "…")
+                text = _hide_cut(text.replace(part, "…"), part)
     return text
+
+
+def _hide_cut(text: str, secret: str) -> str:
+    if not text.endswith("…"):
+        return text
+    lengths = (length for length in range(len(secret) - 1, 3, -1) if text.endswith(f"{secret[:length]}…"))
+    return f"{text[: -next(lengths, 0) - 1]}…"
 
 
 async def open_secure_stream(

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
 import attrs
 import trio
 
-from voicetrio.connection.answers import check_json_object, error_of_status, text_of_error
+from voicetrio.connection.answers import check_json_object, error_of_status
 from voicetrio.connection.dialling import hide
+from voicetrio.connection.error_text import text_of_error
 from voicetrio.connection.faults import end_of_dial
 from voicetrio.errors import ConfigError, MissingExtra, ServiceError, SessionEnded
 from voicetrio.machines.reconnect import MINUTE_S, ReconnectSettings

@@ -112,6 +112,41 @@ async def test_without_keepalive_a_silent_peer_stays(autojump_clock):
         assert await socket.receive() == "there"
 
 
+async def test_cancelled_it_does_not_wait_for_a_peer_that_takes_nothing(autojump_clock):
+    with trio.move_on_after(1):
+        async with open_pair("ours", streams=trio.testing.lockstep_stream_pair()):
+            await trio.sleep_forever()
+    assert trio.current_time() == pytest.approx(1, abs=0.06)
+
+
+async def test_cancelled_in_the_midst_of_a_message_it_says_nothing_more(autojump_clock):
+    near, far = trio.testing.lockstep_stream_pair()
+    with trio.move_on_after(1):
+        async with open_pair("ours", streams=(near, far)) as (socket, _raw), trio.open_nursery() as nursery:
+            nursery.start_soon(socket.send, bytes(1000))
+            assert len(await far.receive_some(10)) == 10
+            await trio.sleep_forever()
+    assert trio.current_time() == pytest.approx(1)
+    close_head = bytes([0x80 | CLOSE])
+    assert close_head not in await far.receive_some(2000)
+    assert await far.receive_some(2000) == b""
+
+
+async def test_over_tcp_the_last_word_is_written_at_once():
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listeners[0]:
+        port = listeners[0].socket.getsockname()[1]
+        far = await trio.open_tcp_stream("127.0.0.1", port)
+        near = await listeners[0].accept()
+    async with far:
+        with trio.CancelScope() as scope:
+            async with open_pair("ours", streams=(near, far)) as (_socket, raw):
+                scope.cancel()
+                await trio.sleep_forever()
+        assert (await raw.read_close()).code == 1001
+        assert await raw.read_close() is None
+
+
 async def test_a_cancelled_run_holds_the_socket_for_a_goodbye(autojump_clock):
     near, far = trio.testing.memory_stream_pair()
     raw = RawClient(far)
@@ -149,6 +184,7 @@ async def test_a_hold_that_is_never_released_is_bounded(autojump_clock):
     with trio.move_on_after(1):
         await socket.run(hold=trio.Event())
     assert trio.current_time() == pytest.approx(4)
+    assert (await raw.read_close()).code == 1001
     assert await raw.read() is None
 
 

@@ -19,6 +19,7 @@ from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 from websockets.uri import WebSocketURI, parse_uri
 
+from voicetrio.connection.error_text import text_of_error
 from voicetrio.connection.websocket.driver import Driver
 from voicetrio.connection.websocket.redaction import HideSecrets, redacted
 from voicetrio.connection.websocket.socket import HandshakeFailed, SocketLimits
@@ -244,9 +245,9 @@ async def request_websocket(
             return Driver(protocol, limits)
         for event in protocol.events_received():
             if isinstance(event, Response) and event.status_code != 101:
-                text = bytes(event.body or b"").decode(errors="replace").strip()[:200]
+                body = bytes(event.body or b"").decode(errors="replace")
                 raise HandshakeFailed(
-                    text or event.reason_phrase,
+                    text_of_error(body, event.headers.get("Content-Type", "")) or event.reason_phrase,
                     status=event.status_code,
                     retry_after=event.headers.get("Retry-After"),
                 ) from failure

@@ -7,6 +7,8 @@
    task, or taken along by the next sender.
 3. A write that did not complete aborts the connection.
 4. Every wait has a bound: a ping its answer, a write its progress, a close its end.
+5. Cancelled between two messages, it says goodbye if the system takes that at once; in the midst of one it
+   says nothing more.
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ from voicetrio.connection.websocket.direct import direct_socket
 from voicetrio.connection.websocket.driver import Driver
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits, SocketStatistics
 from voicetrio.machines.rate_limit import TokenBucket
+from voicetrio.runtime.deadlines import cleanup
 
 __all__ = ["StreamSocket", "open_stream_socket"]
 
 RECEIVE_BYTES = 65536
+LAST_WORD_S = 0.05
+"""A socket that is cancelled has so long to write its goodbye, where it cannot be written without waiting."""
 MESSAGE_OVERHEAD_BYTES = 64
 """Counted for each message in the inbox, so that empty messages are bounded too."""
 
@@ -90,7 +95,8 @@ class StreamSocket:
         """Read, answer and keep alive until the connection is over, then drop the socket.
 
         When it is cancelled while ``hold`` is not set, it waits for it (at most ``limits.close_s``)
-        before it drops the socket: somebody is still saying goodbye.
+        before it drops the socket: somebody is still saying goodbye.  If nobody did, it says 1001 itself, as
+        far as that is possible at once.
         """
         was_cancelled = True
         try:
@@ -104,6 +110,9 @@ class StreamSocket:
             if hold is not None and was_cancelled and not self._aborted:
                 with trio.move_on_after(self._limits.close_s, shield=True):
                     await hold.wait()
+            if was_cancelled and self._may_say_last_word:
+                with cleanup(LAST_WORD_S):
+                    await self._say_last_word()  # noqa: ASYNC102  # cleanup is a shield with a deadline
             self.abort()
             await trio.aclose_forcefully(self._stream)
             self._dropped.set()
@@ -389,6 +398,20 @@ class StreamSocket:
         # Not left to ``run``, which may be held: when this returns, the socket is gone.
         await trio.aclose_forcefully(self._stream)
 
+    @property
+    def _may_say_last_word(self) -> bool:
+        return not (self._aborted or self._rest or self._turn.locked()) and self._driver.is_open
+
+    async def _say_last_word(self) -> None:  # noqa: ASYNC910  # over TCP it takes no time at all
+        """Write a close frame; its answer is not awaited."""
+        self._driver.close(1001, "")
+        data, _eof = self._driver.take_output()
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            if self._direct is not None:
+                self._direct.write_nowait(data)
+            else:
+                await self._stream.send_all(data)
+
     def abort(self) -> None:
         """Drop the connection without a goodbye; nothing is written from now on."""
         if not self._aborted:
@@ -416,8 +439,8 @@ async def open_stream_socket(
     """Run a connection over ``stream`` for as long as the block lasts.
 
     Left normally, the block says goodbye (code 1000) and waits for the answer, within
-    ``limits.close_s``; left by an exception, it says 1001 without waiting; cancelled, it drops
-    the socket.  An exception of the block passes through as it is.
+    ``limits.close_s``; left by an exception, it says 1001 without waiting for an answer; cancelled,
+    it says that if the system takes it at once.  An exception of the block passes through as it is.
     """
     socket = StreamSocket(stream, driver, limits, remote=remote)
     failure: Exception | None = None
@@ -430,7 +453,6 @@ async def open_stream_socket(
             await socket.close(1001, wait_answer=False)
         else:
             await socket.close()
-        finally:
-            socket.abort()
+        # A block that is cancelled leaves the rest to ``run``, which is cancelled with it.
     if failure is not None:
         raise failure

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 import trio
 
-from voicetrio.connection.answers import text_of_error
+from voicetrio.connection.error_text import text_of_error
 from voicetrio.connection.http import HttpClient, HttpStream
 from voicetrio.errors import ConfigError, ServiceError
 from voicetrio.frames import TextFrame
