@@ -33,7 +33,7 @@ from voicetrio.connection.websocket import (
     open_stream_socket,
     open_websocket_client,
 )
-from voicetrio.errors import ConfigError, ServiceError
+from voicetrio.errors import ConfigError, MissingExtra, ServiceError
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.runtime.behaviour import SessionContext
 from voicetrio.runtime.session import open_session
@@ -212,6 +212,84 @@ async def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch):
     assert len(server.targets) == 1
 
 
+@asynccontextmanager
+async def serve_socks(*, verdict: int = 0, upstream: int = 0) -> AsyncIterator[tuple[int, list[str]]]:
+    """Serve SOCKS 5 (RFC 1928, 1929): give the port, and what was asked for."""
+    asked: list[str] = []
+
+    async def read(stream: trio.abc.Stream, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            data += bytes(await stream.receive_some(count - len(data)))
+        return data
+
+    async def copy(source: trio.abc.Stream, sink: trio.abc.Stream) -> None:
+        async for data in source:
+            await sink.send_all(data)
+
+    async def handle(stream: trio.SocketStream) -> None:
+        _version, methods = await read(stream, 2)
+        await read(stream, methods)
+        await stream.send_all(b"\x05\x02")
+        _version, length = await read(stream, 2)
+        user = await read(stream, length)
+        password = await read(stream, (await read(stream, 1))[0])
+        await stream.send_all(b"\x01\x00")
+        kind = (await read(stream, 4))[3]
+        assert kind == 3, "the proxy resolves the name"
+        name = await read(stream, (await read(stream, 1))[0])
+        port = int.from_bytes(await read(stream, 2), "big")
+        asked.append(f"{user.decode()}:{password.decode()}@{name.decode()}:{port}")
+        await stream.send_all(bytes([5, verdict, 0, 1, 0, 0, 0, 0, 0, 0]))
+        if not verdict:
+            far = await trio.open_tcp_stream("127.0.0.1", upstream)
+            async with far, stream, trio.open_nursery() as nursery:
+                nursery.start_soon(copy, far, stream)
+                await copy(stream, far)
+                nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
+        yield listeners[0].socket.getsockname()[1], asked
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_socks_proxy_is_asked_for_the_servers_name():
+    async with serve_echo() as server, serve_socks(upstream=server.port) as (port, asked):
+        dial = websocket_dialler("ws://service.example/", proxy=f"socks5h://user:pass@127.0.0.1:{port}")
+        async with open_connection(dial) as connection:
+            await connection.send("through")
+            assert await connection.receive() == "through"
+    assert asked == ["user:pass@service.example:80"]
+
+
+async def test_a_socks_proxy_that_refuses_says_so():
+    budget = ReconnectSettings(per_session=1, first_s=0)
+    async with serve_socks(verdict=2) as (port, asked):
+        dial = websocket_dialler(
+            "ws://service.example/", proxy=f"socks5h://user:secret-pass@127.0.0.1:{port}"
+        )
+        async with open_connection(dial, name="echo", reconnect=budget) as connection:
+            with pytest.raises(
+                ServiceError, match=r"the proxy .* refuses to connect: .*not allowed by ruleset"
+            ) as caught:
+                await connection.wait_usable()
+    assert "secret-pass" not in str(caught.value)
+    assert len(asked) == 2
+
+
+def test_a_socks_proxy_without_its_extra_says_which_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("voicetrio.connection.proxies.find_spec", lambda _name: None)
+    with pytest.raises(MissingExtra, match=r"a socks5h proxy needs the extra 'socks'"):
+        websocket_dialler("ws://service.example/", proxy="socks5h://127.0.0.1:1")
+
+
+def test_a_bad_proxy_does_not_show_its_password():
+    with pytest.raises(ConfigError) as caught:
+        websocket_dialler("ws://service.example/", proxy="http://user:secret-pass@host/path")
+    assert "secret-pass" not in str(caught.value)
+
+
 async def test_a_proxy_that_refuses_says_so():
     async with serve_http(answer(407)) as server:
         dial = websocket_dialler("ws://service.example/", proxy=f"http://127.0.0.1:{server.port}")
@@ -221,7 +299,7 @@ async def test_a_proxy_that_refuses_says_so():
     assert caught.value.fault == "credentials"
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://x", "http://"])
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1/path", "ftp://x", "http://", "http://x:port"])
 def test_a_proxy_that_cannot_be_used_is_one_clear_error(proxy: str):
     with pytest.raises(ConfigError, match="prox"):
         websocket_dialler("ws://service.example/", proxy=proxy)

@@ -1,8 +1,6 @@
 """The way to a server: name, TCP, a proxy if there is one, TLS, and the WebSocket's handshake.
 
-TLS is verified against the authorities of this machine unless the caller brings a context of its own.  A
-proxy is taken from the environment (``https_proxy``, ``no_proxy`` and their kin, as the websockets package
-reads them), asked with CONNECT (RFC 9110, section 9.3.6), and reached by TLS itself if its address says so.
+TLS is verified against the authorities of this machine unless the caller brings a context of its own.
 """
 
 from __future__ import annotations
@@ -13,17 +11,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 import trio
-from websockets.exceptions import InvalidProxy
-from websockets.http11 import Response
-from websockets.proxy import Proxy, get_proxy, parse_proxy, prepare_connect_request
-from websockets.streams import StreamReader
+from websockets.proxy import Proxy
 from websockets.uri import WebSocketURI
 
 from voicetrio.connection.faults import explain_os_error
+from voicetrio.connection.proxies import find_proxy, open_tunnel, secure_stream
 from voicetrio.connection.websocket.client import open_websocket_client
 from voicetrio.connection.websocket.handshake import parse_url
 from voicetrio.connection.websocket.socket import HandshakeFailed, MessageSocket, SocketLimits
-from voicetrio.errors import ConfigError
 
 __all__ = ["Headers", "hide", "open_secure_stream", "websocket_dialler"]
 
@@ -48,12 +43,14 @@ def websocket_dialler(
         headers: of the opening request; a callable is asked at each dial, so that a key may be renewed.
         secrets: text that must not stand in any error; the values of the headers need not be named.
         ssl_context: instead of the default one, which verifies.
-        proxy: an address (``http://`` or ``https://``), ``environment``, or None for none.
+        proxy: an address (``http:``, ``https:`` or ``socks5h:``), ``environment``, or None
+            for none.
 
-    Raises ConfigError for a bad address of the server or the proxy.  What it returns raises HandshakeFailed.
+    Raises ConfigError for a bad address of the server or the proxy, MissingExtra for a SOCKS proxy without
+    the extra ``socks``.  What it returns raises HandshakeFailed.
     """
     uri = parse_url(url)
-    via = _find_proxy(uri, proxy)
+    via = find_proxy(uri, proxy)
     hidden = tuple(secrets)
 
     @asynccontextmanager
@@ -110,13 +107,10 @@ async def open_secure_stream(
         if proxy is None:
             stream = await trio.open_tcp_stream(uri.host, uri.port)
         else:
-            stream = await trio.open_tcp_stream(proxy.host, proxy.port)
-            if proxy.scheme == "https":
-                stream = await _secure(stream, ssl.create_default_context(), proxy.host)
-            await _ask_proxy(stream, proxy, uri)
+            stream = await open_tunnel(proxy, uri)
         if uri.secure:
             place = f"{uri.host}:{uri.port}"
-            stream = await _secure(stream, ssl_context or ssl.create_default_context(), uri.host)
+            stream = await secure_stream(stream, ssl_context or ssl.create_default_context(), uri.host)
         is_done = True
         return stream
     except OSError as error:
@@ -129,47 +123,3 @@ async def open_secure_stream(
     finally:
         if not is_done and stream is not None:
             await trio.aclose_forcefully(stream)
-
-
-async def _secure(
-    stream: trio.abc.Stream, context: ssl.SSLContext, host: str
-) -> trio.SSLStream[trio.abc.Stream]:
-    secure = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
-    await secure.do_handshake()
-    return secure
-
-
-def _find_proxy(uri: WebSocketURI, proxy: str | None) -> Proxy | None:
-    address = get_proxy(uri) if proxy == "environment" else proxy
-    if address is None:
-        return None
-    try:
-        parsed = parse_proxy(address)
-    except InvalidProxy as error:
-        raise ConfigError(f"the proxy's address cannot be used: {error}") from None
-    if not parsed.scheme.startswith("http"):
-        raise ConfigError(
-            f"a {parsed.scheme} proxy cannot be used: name an http:// one, or None for a direct connection"
-        )
-    return parsed
-
-
-async def _ask_proxy(stream: trio.abc.Stream, proxy: Proxy, uri: WebSocketURI) -> None:
-    await stream.send_all(prepare_connect_request(proxy, uri, None))
-    reader = StreamReader()
-    parser = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof, proxy=True)
-    name = f"the proxy {proxy.host}:{proxy.port}"
-    try:
-        while True:
-            next(parser)
-            data = bytes(await stream.receive_some(4096))
-            if data:
-                reader.feed_data(data)
-            else:
-                reader.feed_eof()
-    except StopIteration as stop:
-        status = stop.value.status_code
-        if not 200 <= status < 300:
-            raise HandshakeFailed(f"{name} refuses to connect", status=status) from None
-    except (EOFError, ValueError) as error:
-        raise HandshakeFailed(f"{name} does not speak HTTP") from error
