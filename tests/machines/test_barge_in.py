@@ -318,3 +318,17 @@ def test_whatever_happens_every_effect_is_undone_or_the_reply_ends(script):
 def test_a_negative_duration_is_refused(name):
     with pytest.raises(ValueError, match=name):
         BargeInSettings(**{name: -1.0})
+
+
+def test_a_voice_that_has_hardly_lasted_does_nothing_yet():
+    machine = audible()
+    machine.speech_started(11_000, 11_080, math.inf)
+    assert machine.voice_lasted(11_000, 11_150) == []
+    assert machine.effect == "none"
+
+
+def test_a_reply_that_nobody_spoke_over_ends_without_a_word():
+    machine = audible()
+    machine.reply_over()
+    assert machine.deadline is None
+    assert voice(machine, 12_000, 1200) == []

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicetrio.frames import WordFrame
-from voicetrio.machines.captions import Captions
+from voicetrio.machines.captions import NEAR_WORDS, Captions
 
 RATE = 1000
 
@@ -120,3 +120,51 @@ def test_whatever_a_voice_says_every_word_comes_once_in_order_inside_the_audio(
     assert starts == sorted(starts)
     assert all(0 <= frame.start <= frame.end for frame in frames)
     assert all(frame.start <= captions.end for frame in frames)
+
+
+def test_a_pause_that_the_voice_tells_as_a_word_is_none() -> None:
+    captions = Captions(RATE)
+    captions.say("Hello there.")
+    captions.audio(1000)
+    given = captions.times([("Hello", 0.0, 0.4), ("—", 0.4, 0.5), ("there", 0.5, 0.9)])
+    assert told(given) == [("Hello", 0, 400), ("there.", 500, 900)]
+
+
+def test_a_stretch_without_audio_says_nothing_about_the_speed() -> None:
+    captions = Captions(RATE, timed=False)
+    captions.say("Hello there, my friend.")
+    assert told(captions.stretch_ended("Hello there,")) == [("Hello", 0, 0), ("there,", 0, 0)]
+    captions.audio(1000)
+    untouched = Captions(RATE, timed=False)
+    untouched.say("my friend.")
+    untouched.audio(1000)
+    assert told(captions.stretch_ended("my friend.")) == told(untouched.stretch_ended("my friend."))
+
+
+def test_what_a_voice_says_instead_is_where_its_last_words_lie() -> None:
+    captions = Captions(RATE)
+    captions.say("It costs $25")
+    captions.audio(2000)
+    captions.times([("it", 0.0, 0.1), ("costs", 0.2, 0.4), ("twenty", 0.8, 1.0), ("five", 1.0, 1.2)])
+    assert told(captions.voice_ended()) == [("$25", 800, 2000)]
+
+
+def test_a_voice_that_says_something_else_for_long_takes_the_text_along() -> None:
+    captions = Captions(RATE)
+    captions.say("one two")
+    captions.audio(5000)
+    spoken = [(f"la{number}", number / 2, number / 2 + 0.4) for number in range(NEAR_WORDS + 1)]
+    assert captions.times(spoken[:-1]) == []
+    assert told(captions.times(spoken[-1:])) == [("one", 0, 400)]
+    assert told(captions.voice_ended()) == [("two", 500, 5000)]
+
+
+def test_a_word_whose_audio_never_came_is_left_for_the_next_voice() -> None:
+    captions = Captions(RATE)
+    captions.say("one two")
+    captions.audio(500)
+    assert told(captions.times([("one", 0.0, 0.4), ("two", 0.6, 1.0)])) == [("one", 0, 400)]
+    assert captions.voice_ended(left=1) == []
+    assert captions.owes
+    captions.audio(500)
+    assert told(captions.times([("two", 0.1, 0.4)])) == [("two", 600, 900)]

@@ -103,3 +103,11 @@ def test_the_clauses_joined_by_single_spaces_are_the_text_and_bounded(text, size
     assert all(clause and clause == clause.strip() for clause in clauses)
     longest = max(map(len, text.split()), default=0)
     assert all(len(clause) <= max(50, longest) for clause in clauses)
+
+
+@pytest.mark.parametrize("text", ["...", "— — —", "?! ?!"])
+def test_what_has_no_letter_is_left_to_the_end(text):
+    splitter = ClauseSplitter()
+    assert splitter.feed(f"{text} ") == []
+    assert splitter.flush() == [text]
+    assert splitter.flush() == []

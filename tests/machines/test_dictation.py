@@ -246,3 +246,68 @@ def test_every_stop_gets_one_answer_and_no_final_word_is_told_twice(script: list
     assert [transcript.position for transcript in finals] == stops
     told = [word.text for transcript in finals for word in transcript.words]
     assert len(told) == len(set(told))
+
+
+def test_two_stops_are_asked_for_in_their_order(dictation: Dictation) -> None:
+    assert not dictation.is_idle  # nothing was ever said
+    for start in (1000, 4000):
+        dictation.start(start)
+        dictation.stop(start + 200, start / 1000 + 0.5)
+    assert dictation.asked_at is None
+    assert dictation.to_ask == 1200
+    dictation.asked(4.6)
+    assert dictation.to_ask == 4200
+    assert dictation.asked_at == 4.6
+    dictation.asked(4.7)
+    assert dictation.to_ask is None
+    dictation.asked(4.8)  # nobody wanted to know
+    dictation.heard(said("go forward", 1000), 4.9)
+    dictation.heard(said("ten meters", 4000), 5.0)
+    dictation.finalized(5.1)
+    dictation.finalized(5.2)
+    assert taken(dictation) == [("go forward", 1200), ("ten meters", 4200)]
+    assert dictation.asked_at is None
+    assert dictation.is_idle
+
+
+def test_one_confirmation_of_two_stops_that_lie_close_answers_both(dictation: Dictation) -> None:
+    for start in (1000, 1220):
+        dictation.start(start)
+        dictation.stop(start + 100, 1.5)
+        dictation.asked(1.5)
+    dictation.heard(said("go", 1000), 1.6)  # its end is just before the first stop
+    dictation.finalized(1.7)
+    assert taken(dictation) == [("go", 1100), ("", 1320)]
+    dictation.finalized(1.8)  # of the second one: there is nothing left to confirm
+    assert taken(dictation) == []
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_what_was_said_is_told_when_the_audio_ends_although_no_boundary_ever_came(
+    dictation: Dictation, final: bool
+) -> None:
+    dictation.heard(said("go forward", 1000, final=final), 1.4)
+    taken(dictation)
+    dictation.end(2000, 2.0)
+    dictation.tick(dictation.deadline)
+    transcript = dictation.take()
+    assert transcript is not None
+    assert (transcript.text, transcript.start, transcript.position) == ("go forward", 1000, 2000)
+
+
+def test_an_end_after_the_last_answer_owes_nothing(dictation: Dictation) -> None:
+    dictation.end(0, 0.0)
+    assert dictation.deadline == math.inf
+    dictation.start(1000)
+    dictation.end(1500, 1.5)
+    dictation.asked(1.5)
+    dictation.finalized(1.6)
+    assert taken(dictation) == [("", 1500)]
+    dictation.end(1500, 1.7)
+    assert dictation.deadline == math.inf
+
+
+def test_a_hypothesis_without_a_letter_is_told_to_nobody(dictation: Dictation) -> None:
+    blank = Hypothesis(text=" ", final=False, start=0, end=100, words=(TranscriptWord("", 0, 100),))
+    dictation.heard(blank, 0.1)
+    assert taken(dictation, final=False) == []

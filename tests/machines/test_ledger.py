@@ -117,3 +117,48 @@ def test_heard_grows_with_the_position_and_a_cut_bounds_it(
     assert book.samples_heard(10**9) == (sent if first is None else first)
     assert book.samples_heard(ear) <= book.samples_heard(10**9)
     assert book.last_playout <= cut or first is None
+
+
+def test_what_was_heard_when_the_peer_was_lost_stays_however_often_that_is_said() -> None:
+    book, _ = ledger()
+    book.wrote(48000)
+    book.hold(1.0)
+    first = book.heard(1.0)
+    book.hold(1.5)
+    assert book.heard(9.0) == first
+    assert book.release(48000) == first[0]
+
+
+def test_a_reply_whose_first_samples_were_skipped_has_its_words_where_it_began() -> None:
+    made = reply("one", "two")
+    assert made.samples_heard(4800) == 0  # nothing of it was played
+    made.accepted(playout=4800, reply=1200, length=3600)
+    assert made.samples_heard(4800) == 0
+    heard = made.heard(4800 + 3600, "exact")
+    assert heard.words == (("one", 4800, 4800 + 1199), ("two", 4800 + 1200, 4800 + 3599))
+
+
+def test_a_peer_that_says_what_it_played_is_believed_as_far_as_that_can_be() -> None:
+    book, _ = ledger()
+    book.wrote(48000)
+    book.hold(0.5)
+    assert book.release(48000, reported=(0, 12000)) == 12000
+    book.wrote(60000)
+    book.hold(9.0)
+    assert book.release(60000, reported=(0, 50000)) == 60000  # from before the last release
+    book.hold(9.0)
+    assert book.release(60000, reported=(2, 999_999)) == 60000  # more than was written
+    assert book.release(60000, reported=None) == 60000
+
+
+def test_a_reply_lies_where_its_frames_were_mixed() -> None:
+    made = reply("one", "two")
+    assert (made.first_playout, made.last_playout, made.text) == (None, 0, "one two")
+    assert made.cut(0) is None
+    made.accepted(1000, 0, 480)
+    made.accepted(1480, 480, 480)
+    made.accepted(5000, 960, 480)
+    assert (made.first_playout, made.last_playout) == (1000, 5480)
+    assert made.samples_heard(4000) == 960
+    assert made.cut(1240) == 240
+    assert (made.first_playout, made.last_playout) == (1000, 1240)

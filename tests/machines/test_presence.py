@@ -39,3 +39,13 @@ def test_without_a_span_nobody_is_ever_away():
     presence = Presence(None, now=0.0)
     assert presence.deadline is None
     assert presence.tick(1e9) is None
+
+
+def test_a_user_who_acts_while_somebody_is_busy_ends_the_count_and_nothing_else():
+    presence = Presence(15.0, now=0.0)
+    assert presence.tick(15.0) == 1
+    presence.busy()
+    presence.user_acted(16.0)
+    assert presence.deadline is None
+    presence.quiet(20.0)
+    assert presence.tick(35.0) == 1

@@ -376,3 +376,59 @@ def test_no_order_of_events_breaks_a_budget_or_a_wait(
     for index, time in enumerate(retries):
         within = [other for other in retries[: index + 1] if time - other < 60 - 1e-6]
         assert len(within) <= settings.per_minute
+
+
+def test_a_use_of_what_is_in_use_changes_nothing() -> None:
+    it = opened()
+    it.use(1.0)
+    assert (it.state, it.tries) == ("open", 0)
+
+
+def test_a_stream_that_ends_with_a_refusal_is_given_up() -> None:
+    it = opened()
+    assert it.ended(REFUSED, 1.0) == "refused"
+    assert it.state == "failed"
+    assert it.gave_up is not None
+    assert (it.gave_up.because, it.gave_up.end) == ("refused", REFUSED)
+
+
+def test_nobody_needs_it_any_more() -> None:
+    it = opened()
+    it.close()
+    assert (it.state, it.has_stream) == ("closed", False)
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (StreamEnd(was_open=True, by="network"), "it broke"),
+        (StreamEnd(was_open=True, by="peer", code=1011, reason="oops"), "oops (code 1011)"),
+        (StreamEnd(was_open=False, by="peer", status=401), "the peer closed it (HTTP 401)"),
+    ],
+)
+def test_an_end_is_told_in_words(end: StreamEnd, text: str) -> None:
+    assert str(end) == text
+
+
+def test_a_use_after_the_budget_is_spent_is_the_end() -> None:
+    it = opened(per_session=1, quick_max=9)
+    it.ended(IDLE, 0.1, was_used=False)  # it died at once
+    it.use(it.retry_at)
+    it.opened(it.retry_at)
+    it.ended(IDLE, it.retry_at + 0.1, was_used=False)
+    assert it.state == "idle"
+    it.use(it.retry_at)
+    assert it.state == "failed"
+    assert it.gave_up is not None
+    assert (it.gave_up.because, it.gave_up.end) == ("budget", IDLE)
+
+
+def test_a_notice_without_a_try_left_keeps_the_stream_until_it_ends() -> None:
+    it = opened(per_session=1)
+    assert it.notice(0.1)  # too early to be stable
+    it.due(it.retry_at)
+    assert it.failures == 1
+    it.dial_failed(DIAL_LOST, it.retry_at)
+    assert (it.state, it.gave_up) == ("open", None)  # no successor, and the old stream goes on
+    assert not it.notice(1.0)
+    assert it.state == "open"

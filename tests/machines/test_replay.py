@@ -135,3 +135,38 @@ def test_every_frame_reaches_a_stream_and_none_that_was_transcribed_does_again(
             assert replay.rewind(now).lost is None
     # Audio that a transcript covers need not reach the stream that came after.
     assert heard | set(taken(replay, 1e6)) == set(range(301))
+
+
+def test_audio_that_was_transcribed_before_it_came_is_not_lost_with_the_memory() -> None:
+    """A recogniser may claim more than it was given: the end of its final text is a guess of its own."""
+    replay = AudioReplay(RATE, max_s=0.1)
+    replay.cover(100 * FRAME)
+    for number in range(5):
+        replay.push(frame(number))
+    assert replay.behind_s == pytest.approx(0.1)
+    taken(replay, 0)
+    assert replay.behind_s == 0
+    replay.push(frame(5))
+    assert replay.rewind(0).lost is None
+
+
+def test_what_no_stream_ever_had_is_lost_with_what_was_not_answered() -> None:
+    replay = AudioReplay(RATE, max_s=0.1)
+    for number in range(5):
+        replay.push(frame(number))
+    assert replay.take(0) is not None
+    for number in range(5, 8):  # the first one was given, the next two were not
+        replay.push(frame(number))
+    lost = replay.rewind(0).lost
+    assert lost == Missed(0, 3 * FRAME, RATE)
+    assert lost.seconds == pytest.approx(0.06)
+    assert replay.take_missed() is None
+    for number in range(8, 10):
+        replay.push(frame(number))
+    assert replay.rewind(0).lost == Missed(3 * FRAME, 2 * FRAME, RATE)
+
+
+def test_a_time_in_a_stream_that_was_given_nothing_counts_from_what_is_covered() -> None:
+    replay = AudioReplay(RATE)
+    replay.cover(480)
+    assert replay.position_at(0.5) == 480 + RATE // 2

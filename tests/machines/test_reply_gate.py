@@ -85,3 +85,13 @@ def test_a_reply_that_is_over_is_left_alone(start):
     gate = ReplyGate()
     gate.close()
     assert gate.user_spoke(start) == "keep"
+
+
+def test_a_tool_may_run_for_a_reply_that_is_heard():
+    gate = ReplyGate()
+    gate.commit()
+    gate.audible(1000)
+    assert gate.act()
+    assert gate.phase == "audible"
+    assert gate.user_spoke(500) == "keep"  # what was done cannot be taken back
+    assert gate.user_spoke(1500) == "barge-in"

@@ -397,3 +397,10 @@ def test_whatever_comes_turns_alternate_and_every_turn_ends(script):
             assert action.text
             is_open = False
     assert not turns.is_open
+
+
+def test_a_retraction_before_any_turn_reopens_nothing():
+    turns = Turns(RATE)
+    turns.reopen()
+    assert not turns.is_open
+    assert say(turns, 1000, 2000, "Go forward.") == [Started(1000), Speculate("Go forward.")]
