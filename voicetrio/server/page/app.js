@@ -15,7 +15,8 @@ const transcript = new Transcript($("transcript"), $("empty"));
 
 const STATES = {
   idle: "Not connected", connecting: "Connecting…", listening: "Listening", hearing: "Hearing you",
-  thinking: "Thinking…", speaking: "Speaking", ending: "Saying goodbye…", trouble: "Connection lost",
+  thinking: "Thinking…", speaking: "Speaking", ending: "Saying goodbye…", trouble: "Not connected",
+  lost: "Connection lost, trying again…",
 };
 
 function show(state) {
@@ -67,18 +68,39 @@ class Call {
       event: (event) => this.take(event),
       bye: () => { this.ending = true; },
       closed: (code, reason, wasOpen) => this.closed(code, reason, wasOpen),
+      lost: () => this.lost(),
+      back: (fields) => this.back(fields),
+      played: () => this.player.played,
     });
   }
 
   hello({ lead_ms: leadMs }) {
     this.player.start(leadMs);
-    this.ready = true;
     this.wire.send({ type: "hello", client: "page" });
-    this.typed.splice(0).forEach((text) => this.type(text));
-    this.showState();
+    this.goOn();
     this.showMute();
     $("meters").hidden = false;
     this.meter = setInterval(() => this.showLevels(), METER_MS);
+  }
+
+  /** The network is gone: the server waits with the conversation, and the page calls again. */
+  lost() {
+    this.ready = false;
+    this.showState();
+  }
+
+  /** The server sends again what was not heard, and says where both clocks stand. */
+  back({ epoch, position, captured }) {
+    this.player.clear(epoch, position);
+    transcript.rewound();
+    this.timings.goOnAt(captured);
+    this.goOn();
+  }
+
+  goOn() {
+    this.ready = true;
+    this.typed.splice(0).forEach((text) => this.type(text));
+    this.showState();
   }
 
   record(samples) {
@@ -126,6 +148,7 @@ class Call {
   showState() {
     if (this.over) return;
     if (this.ending) show("ending");
+    else if (!this.ready) show("lost");
     else if (this.user === "speaking") show("hearing");
     else show(this.agent === "idle" ? "listening" : this.agent);
   }
@@ -163,8 +186,8 @@ class Call {
     if (this.over) return;
     const said = reason ? ` (${reason})` : "";
     if (!wasOpen) notice("The server did not take the call: it may be full, or want a token. Try again later.");
-    else if (!this.ending) notice(`The connection was lost${said}. Start again to go on.`);
-    else if (code !== 1000) notice(`The server ended the call${said}.`);
+    else if (code === 1006) notice("The connection was lost. Start again to go on.");
+    else if (code !== 1000 || !this.ending) notice(`The server ended the call${said}.`);
     this.close(wasOpen && (this.ending || code === 1000) ? "idle" : "trouble");
   }
 

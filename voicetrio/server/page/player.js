@@ -37,6 +37,11 @@ export class Player {
     return Math.max(this.floor, position - late);
   }
 
+  /** The epoch of the last clear that was obeyed, and just past what the ear has had in it. */
+  get played() {
+    return { epoch: this.report.epoch, position: this.heard(this.report) };
+  }
+
   push(samples) {
     const position = this.incoming;
     this.incoming += samples.byteLength / 2;

@@ -29,6 +29,13 @@ export class Timings {
     this.recordedZero = zero > best + GAP_MS ? zero : Math.min(best, zero);
   }
 
+  /** After a lost connection the capture clock goes on at `sent`. */
+  goOnAt(sent) {
+    this.sent = sent;
+    this.recordedZero = Infinity;
+    this.awaited = [];
+  }
+
   /** The user typed something just now. */
   typed() {
     this.typedAt = performance.now();

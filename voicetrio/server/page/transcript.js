@@ -92,6 +92,11 @@ export class Transcript {
     });
   }
 
+  /** What was on its way when the network was lost is told and sent again. */
+  rewound() {
+    for (const name of this.replies.keys()) this.paused(name);
+  }
+
   /** Everything before `position` was heard. */
   heardTo(position) {
     for (const { words } of this.replies.values())
