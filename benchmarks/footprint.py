@@ -24,7 +24,7 @@ from harness.question import Figure, Question, Side, Target
 SESSIONS = 40
 SETTLED_S = 1.0
 MB = 1 << 20
-PEER = str(Path(__file__).parent / "peers" / "pipecat_start.py")
+PEERS = Path(__file__).parent / "peers"
 TEXT = "one two three four five six seven eight nine ten eleven twelve and then some more of it all"
 
 
@@ -127,13 +127,14 @@ def measure(what: str) -> dict[str, float]:
 
 def question() -> Question:
     """Return the question for the harness."""
-    peer = "Pipecat, one processor"
+    pipecat, livekit = "Pipecat, one processor", "LiveKit Agents, no room"
     return Question(
         name="footprint",
         asks="what does a session hold: how much memory, and how many tasks?",
         sides=(
             *(Side(what, __file__, "measure", arguments={"what": what}) for what in CASES),
-            Side(peer, PEER, "measure", peer="pipecat"),
+            Side(pipecat, str(PEERS / "pipecat_start.py"), "measure", peer="pipecat"),
+            Side(livekit, str(PEERS / "livekit_start.py"), "measure", peer="livekit"),
         ),
         figures=(
             Figure("memory of an idle session", "MB", lambda r: r["idle"]["mb"], Target(at_most=0.2)),
@@ -141,11 +142,15 @@ def question() -> Question:
             Figure("memory of the process with one session", "MB", lambda r: r["idle"]["process_mb"]),
             Figure("tasks of an idle session", "tasks", lambda r: r["idle"]["tasks"], Target(at_most=8)),
             Figure("tasks of one over a WebSocket", "tasks", lambda r: r["websocket"]["tasks"]),
-            Figure("tasks of a Pipecat pipeline with one processor", "tasks", lambda r: r[peer]["tasks"]),
+            *(
+                Figure(f"tasks of {peer}", "tasks", lambda r, p=peer: r[p]["tasks"])
+                for peer in (pipecat, livekit)
+            ),
         ),
         does_not_say=(
             "what models hold: they are shared, and scripted here.  Over a WebSocket three tasks are the "
-            "server's: the handler, the socket's reader and its keepalive."
+            "server's: the handler, the socket's reader and its keepalive.  LiveKit's session has neither "
+            "room nor models: it hears and says nothing."
         ),
         rounds=3,
         round_s=10.0,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from harness.question import Figure, Question, Side
@@ -17,6 +18,7 @@ from harness.question import Figure, Question, Side
 RATE = 24_000
 TICK = RATE // 50
 TICKS = 4000
+PEER = str(Path(__file__).parent / "peers" / "livekit_mixing.py")
 
 
 def _speech() -> np.ndarray:
@@ -55,7 +57,7 @@ def floor() -> dict[str, float]:
 
 def question() -> Question:
     """Return the question for the harness."""
-    both, bed = "voicetrio, speech and bed", "voicetrio, bed"
+    both, bed, peer = "voicetrio, speech and bed", "voicetrio, bed", "LiveKit"
     return Question(
         name="mixing",
         asks="what does the mixer cost a tick, beside the least that numpy can do?",
@@ -63,15 +65,19 @@ def question() -> Question:
             Side(both, __file__, "mix", arguments={"bed": True, "speech": True}),
             Side("numpy", __file__, "floor"),
             Side(bed, __file__, "mix", arguments={"bed": True, "speech": False}),
+            Side(peer, PEER, "measure", arguments={"rate": RATE, "ticks": TICKS}, peer="livekit"),
         ),
         figures=(
             Figure("speech and bed", "us", lambda r: r[both]["us"]),
             Figure("bed only", "us", lambda r: r[bed]["us"]),
             Figure("numpy's floor", "us", lambda r: r["numpy"]["us"]),
             Figure("speech and bed / floor", "x", lambda r: r[both]["us"] / r["numpy"]["us"]),
+            Figure("LiveKit's mixer, two streams", "us", lambda r: r[peer]["us"]),
+            Figure("LiveKit's mixer / speech and bed", "x", lambda r: r[peer]["us"] / r[both]["us"]),
         ),
         does_not_say=(
-            "what a tick costs in a session: there the caches are cold, and pacing and sending come on top."
+            "what a tick costs in a session: there the caches are cold, and pacing and sending come on top.  "
+            "LiveKit's mixer reads streams that may be late and has no gains; ours is given arrays and ducks."
         ),
         rounds=9,
         round_s=0.6,

@@ -15,6 +15,7 @@ FOLDER: Final = Path(__file__).parents[2] / ".bench"
 
 PEERS: Final = {
     "pipecat": ("pipecat-ai[websocket]==1.14.0",),
+    "livekit": ("livekit-agents==1.8.9",),
 }
 """What each environment holds.  Pinned, so that a figure names what it was compared with."""
 

@@ -17,7 +17,6 @@ from collections import OrderedDict, deque
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
-from statistics import median
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
 import attrs
@@ -273,9 +272,9 @@ class ModelPool(Generic[M]):
             abandoned=tuple(job.name for job in self._abandoned),
             abandoned_total=self._abandoned_total,
             completed=self._completed,
-            wait_p50_s=median(self._waits_s) if self._waits_s else 0.0,
+            wait_p50_s=_median(self._waits_s),
             wait_max_s=self._wait_max_s,
-            job_p50_s=median(self._jobs_s) if self._jobs_s else 0.0,
+            job_p50_s=_median(self._jobs_s),
             job_max_s=self._job_max_s,
         )
 
@@ -433,3 +432,12 @@ async def open_workers(
         raise ConfigError(f"the pool {name!r} needs at least 1 worker, not {workers}")
     async with _lending(ModelPool[None](name, [None] * workers, runner), grace_s) as pool:
         yield WorkerPool(pool)
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median; 0 of nothing.  The module ``statistics`` would cost every program its fractions."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    if not ordered:
+        return 0.0
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
