@@ -82,6 +82,24 @@ async def test_a_failure_after_the_first_byte_is_no_clean_end() -> None:
     assert whole.endswith(b"0\r\n\r\n")
 
 
+@pytest.mark.parametrize("failing", [False, True])
+@pytest.mark.parametrize("extra", [{}, {"stream_format": "sse"}])
+async def test_a_client_of_http_1_0_gets_a_whole_body_or_a_status(failing, extra) -> None:
+    engine = Failing()
+    engine.now.set()
+    body = {"input": f"one two. six {'seven' if failing else 'eight'}.", "response_format": "pcm"} | extra
+    data = json.dumps(body).encode()
+    head = "POST /v1/audio/speech HTTP/1.0\r\nContent-Type: application/json\r\n"
+    async with open_server(engine) as server:
+        async with await trio.open_tcp_stream("127.0.0.1", server.port) as stream:
+            await stream.send_all(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+            answer = await read_answer(stream)
+    headers, _, content = answer.partition(b"\r\n\r\n")
+    assert headers.split(b" ")[1] == (b"500" if failing else b"200")
+    assert f"content-length: {len(content)}".encode() in headers
+    assert content
+
+
 @pytest.mark.parametrize("name", ["mp3", "opus", "flac", "aac", "wav", "g722"])
 async def test_clients_that_leave_free_their_encoders(monkeypatch, name) -> None:
     opened = []

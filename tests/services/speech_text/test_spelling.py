@@ -82,6 +82,23 @@ def test_written_text_is_said(text, spoken) -> None:
          "ten to the power of eight, three to one, one thousand nine hundred twenty by one thousand eighty"),
         ("5'10\"", "five foot ten"),
         ("café naïve Straße \N{CJK UNIFIED IDEOGRAPH-4F60}", "cafe naive Strasse"),
+        ("at 5 in the morning, €25 in Paris", "at five in the morning, twenty five euros in Paris"),
+        ("5 in. of rain, 5 ft 10 in, 3 lbs. of it",
+         "five inches of rain, five feet ten inches, three pounds of it"),
+        ("seat 12B, a 5G phone, 4K, 5M users, 20k",
+         "seat twelve B, a five G phone, four K, five million users, twenty thousand"),
+        ("9am-5pm, 8:00-9:30, Mon-Fri, Jan-Mar",
+         "nine ay em to five pee em, eight o'clock to nine thirty, Monday to Friday, January to March"),
+        ("$10-$15 or $3-5 or $.50", "ten dollars to fifteen dollars or three to five dollars or fifty cents"),
+        ("2025-12-31T23:05:59Z", "December thirty first twenty twenty five at twenty three zero five"),
+        ("123 Main St., Apt. 4B", "one hundred twenty three Main street, apartment four B"),
+        ("Mt. Everest to Ft. Worth", "mount Everest to fort Worth"),
+        ("1 1/2 cups, 5e-3, Super Bowl LIX",
+         "one and one half cups, five times ten to the power of minus three, Super Bowl fifty nine"),
+        ("Call 911 in the US, TELL US NOW", "Call nine one one in the U S, TELL US NOW"),
+        ("10.0.0.1:80, 90210-1234, No. of items",
+         "one zero dot zero dot zero dot one colon eight zero, nine zero two one zero one two three four, "
+         "number of items"),
         ("9999999999999999999,", "nine " * 18 + "nine,"),
         ("99,999,999,999,999,999,999", " ".join(["nine"] * 20)),
     ],
@@ -104,7 +121,8 @@ def test_a_given_pronunciation_comes_before_every_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["1", ".", "@", "a.", "1.", "1-", "a@", "$1,", "1/", "-", "%", "(", "[a](", "1:"]
+    "piece",
+    ["1", ".", "@", "a.", "1.", "1-", "a@", "$1,", "1/", "-", "%", "(", "[a](", "1:", "1e", "$1-", "1am-"],
 )
 def test_a_flood_costs_linear_time(piece) -> None:
     def cost(count: int) -> float:

@@ -4,6 +4,8 @@
 2. A failure before the first byte of the body is a proper error status.
 3. A failure after it cuts the connection: the last chunk is never sent, so no client takes the body for
    complete.  It is logged and counted.
+4. HTTP/1.0 has no chunks: a body that breaks off looks like one that ended.  Its clients get every body in
+   one piece, with its length.
 """
 
 from __future__ import annotations
@@ -41,11 +43,19 @@ async def send_whole(send: Callable[[Any], Awaitable[None]], message: Any) -> No
 
 @final
 class BodyWriter:
-    """The response of one job: its headers go out with its first byte."""
+    """The response of one job: its headers go out with its first byte.
 
-    def __init__(self, send: Send, began: float) -> None:
+    Args:
+        send: takes the messages of ASGI.
+        began: when the request came, ``trio.current_time()``.
+        in_one_piece: everything waits for ``finish``.
+    """
+
+    def __init__(self, send: Send, began: float, *, in_one_piece: bool = False) -> None:
         self._send = send
         self._began = began
+        self._held = bytearray()
+        self._in_one_piece = in_one_piece
         self.headers: dict[str, str] = {}
         """Of the response; may be changed until something is written."""
         self.first_byte_s: float | None = None
@@ -57,12 +67,19 @@ class BodyWriter:
         if not data:
             await trio.lowlevel.checkpoint()
             return
+        if self._in_one_piece:
+            await trio.lowlevel.checkpoint()
+            self._held += data
+            return
         if self.first_byte_s is None:
             await self._start()
         await send_whole(self._send, {"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, data: bytes = b"") -> None:
         """Send the last of the body."""
+        if self._held:
+            data = bytes(self._held) + data
+            self._held.clear()
         if self.first_byte_s is None:
             self.headers["Content-Length"] = str(len(data))
             await self._start()
@@ -111,7 +128,7 @@ class Job:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Do the work and answer."""
         await trio.lowlevel.checkpoint()
-        writer = BodyWriter(send, trio.current_time())
+        writer = BodyWriter(send, trio.current_time(), in_one_piece=scope.get("http_version") == "1.0")
         failure: Exception | None = None
         left = False
         try:

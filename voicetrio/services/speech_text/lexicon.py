@@ -21,7 +21,7 @@ __all__ = [
     "SYMBOLS",
     "TOP_LEVEL_DOMAINS",
     "UNITS",
-    "UNITS_ATTACHED_ONLY",
+    "UNITS_OF_ONE_CASE",
     "URL_SYMBOLS",
     "WEEKDAYS",
 ]
@@ -34,13 +34,13 @@ ABBREVIATIONS: Final = {
     "dept": "department", "est": "established", "govt": "government", "inc": "incorporated",
     "ltd": "limited", "corp": "corporation", "co": "company", "ave": "avenue", "blvd": "boulevard",
     "rd": "road", "apt": "apartment", "tel": "telephone", "ext": "extension", "min": "minutes",
-    "max": "maximum", "misc": "miscellaneous", "incl": "including",
+    "max": "maximum", "misc": "miscellaneous", "incl": "including", "mt": "mount",
     "w/": "with", "w/o": "without", "b/c": "because",
     "a.k.a": "also known as", "aka": "also known as",
 }  # fmt: skip
 """By the core in lower case.  Those of NEEDS_STOP count only with a full stop behind them."""
 
-NEEDS_STOP: Final = frozenset("hon gen col gov sen est inc co ave rd ext min max rev capt lt".split())
+NEEDS_STOP: Final = frozenset("hon gen col gov sen est inc co ave rd ext min max rev capt lt mt".split())
 """Abbreviations that are words of their own, or names, without their full stop."""
 
 MONTHS: Final = {
@@ -61,7 +61,7 @@ DOTTED: Final = (
     ABBREVIATIONS.keys()
     | MONTHS.keys()
     | WEEKDAYS.keys()
-    | {"st", "no", "nos", "fig", "vol", "p", "pp", "a.m", "p.m"}
+    | {"st", "ft", "no", "nos", "fig", "vol", "p", "pp", "a.m", "p.m"}
 )
 """After these a full stop does not end a sentence, unless it is the last."""
 
@@ -139,8 +139,8 @@ UNITS: Final = {
     "m³": ("cubic meter", "cubic meters"), "ft²": ("square foot", "square feet"),
 }  # fmt: skip
 """A unit in lower case: its singular and its plural."""
-UNITS_ATTACHED_ONLY: Final = frozenset({"in", "s", "h", "m", "g", "l", "w", "v", "ma"})
-"""Taken for units only when they touch their number, or, but for ``in``, when they are written as here."""
+UNITS_OF_ONE_CASE: Final = frozenset({"in", "s", "h", "m", "g", "ma"})
+"""Taken for units only when they are written as here: 5 G and 5 M are something else."""
 
 FRACTIONS: Final = {
     "½": ("one half", "and a half"), "¼": ("one quarter", "and a quarter"),
@@ -150,7 +150,7 @@ FRACTIONS: Final = {
 }  # fmt: skip
 
 NUMBERED: Final = frozenset(
-    "chapter part volume section act scene book phase type war appendix level article title".split()
+    "chapter part volume section act scene book phase type war appendix level article title bowl".split()
 )
 """Words before a Roman numeral that counts."""
 

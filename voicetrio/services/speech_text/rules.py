@@ -25,7 +25,7 @@ from voicetrio.services.speech_text.lexicon import (
     SCALES,
     TOP_LEVEL_DOMAINS,
     UNITS,
-    UNITS_ATTACHED_ONLY,
+    UNITS_OF_ONE_CASE,
     URL_SYMBOLS,
 )
 from voicetrio.services.speech_text.numbers import (
@@ -44,6 +44,7 @@ _ROMAN: Final = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 _KINGS: Final = frozenset(
     "henry louis elizabeth george charles james edward william richard pius john francis napoleon".split()
 )
+_EMERGENCY: Final = frozenset({"911", "999", "112", "411", "211", "311", "711", "811"})
 _DENOMINATORS: Final = {2: "half", 4: "quarter"}
 
 
@@ -84,8 +85,14 @@ def say_letters(letters: str) -> str:
 
 def say_unit(unit: str, number: str) -> str | None:
     """Return the unit behind ``number`` in words, or None if it is not a unit."""
-    names = UNITS.get(unit.lower()) if unit.lower() not in UNITS_ATTACHED_ONLY else UNITS.get(unit)
+    names = _unit(unit)
     return names and names[number.lstrip("-−") != "1"]
+
+
+def _unit(unit: str) -> tuple[str, str] | None:
+    """Return the singular and the plural of a unit."""
+    low = unit.lower()
+    return UNITS.get(unit if low in UNITS_OF_ONE_CASE and low != "ma" else low)
 
 
 def _is_number(text: str) -> bool:
@@ -176,6 +183,7 @@ def _money(match: re.Match[str], beside: Beside) -> str | None:
     sign, symbol, whole, cents, scale = match[1], match[2], match[3], match[4], match[5]
     one, many, one_small, many_small = CURRENCIES[symbol]
     minus = _sign(sign)
+    whole = whole or "0"
     if scale:
         number = say_number(f"{whole}.{cents}" if cents else whole, year=False)
         return f"{minus}{number} {SCALE_LETTERS[scale.lower()]} {many}"
@@ -200,10 +208,12 @@ def _money_behind(match: re.Match[str], _beside: Beside) -> str:
 
 def _quantity(match: re.Match[str], _beside: Beside) -> str | None:
     sign, number, unit = match[1], match[2], match[3]
-    names = UNITS.get(unit.lower())
+    names = _unit(unit)
     if names is None:
-        scale = SCALE_LETTERS.get(unit.lower())
-        return f"{_sign(sign)}{say_number(number, year=False)} {scale}" if scale and unit in "kKMB" else None
+        # A "B" is more often a letter ("seat 12B"), and so is a "K" behind one digit ("4K").
+        is_scale = unit in ("k", "M", "bn") or (unit == "K" and len(number) > 1)
+        scale = SCALE_LETTERS[unit.lower()] if is_scale else None
+        return f"{_sign(sign)}{say_number(number, year=False)} {scale}" if scale else None
     return f"{_sign(sign)}{say_number(number, year=False)} {names[number != '1']}"
 
 
@@ -229,6 +239,12 @@ def _height(match: re.Match[str], _beside: Beside) -> str:
 
 def _iso_date(match: re.Match[str], _beside: Beside) -> str | None:
     return _date(int(match[1]), int(match[2]), int(match[3]))
+
+
+def _iso_time(match: re.Match[str], beside: Beside) -> str | None:
+    date = _iso_date(match, beside)
+    minutes = say_cardinal(int(match[5])) if match[5] >= "10" else say_digits(match[5])
+    return date and f"{date} at {say_cardinal(int(match[4]))} {minutes}"
 
 
 def _slash_date(match: re.Match[str], _beside: Beside) -> str | None:
@@ -311,7 +327,9 @@ def _groups(match: re.Match[str], _beside: Beside) -> str:
 
 
 def _address(match: re.Match[str], _beside: Beside) -> str:
-    return " dot ".join(say_digits(part) for part in match[0].split("."))
+    host, _, port = match[0].partition(":")
+    said = " dot ".join(say_digits(part) for part in host.split("."))
+    return f"{said} colon {say_digits(port)}" if port else said
 
 
 def _ordinal(match: re.Match[str], _beside: Beside) -> str:
@@ -319,12 +337,13 @@ def _ordinal(match: re.Match[str], _beside: Beside) -> str:
     return say_ordinal(int(digits)) if len(digits) <= MOST_DIGITS else f"{say_digits(digits)}th"
 
 
-def _fraction(match: re.Match[str], _beside: Beside) -> str:
+def _fraction(match: re.Match[str], beside: Beside) -> str:
     top, bottom = int(match[1]), int(match[2])
     if 0 < top < bottom <= 10 or (top == 1 and 2 <= bottom <= 100):
         name = _DENOMINATORS.get(bottom) or say_ordinal(bottom)
         many = {"half": "halves"}.get(name, f"{name}s")
-        return f"{say_cardinal(top)} {name if top == 1 else many}"
+        mixed = "and " if beside.before.isdecimal() else ""  # 1 1/2
+        return f"{mixed}{say_cardinal(top)} {name if top == 1 else many}"
     return f"{say_cardinal(top)} over {say_cardinal(bottom)}"
 
 
@@ -346,7 +365,14 @@ def _power(match: re.Match[str], _beside: Beside) -> str:
     return f"{say_number(match[1], year=False)} to the power of {power}"
 
 
+def _scientific(match: re.Match[str], _beside: Beside) -> str:
+    power = _sign(match[2]) + say_number(match[2].lstrip("-−+"), year=False)
+    return f"{say_number(match[1], year=False)} times ten to the power of {power}"
+
+
 def _signed(match: re.Match[str], beside: Beside) -> str:
+    if match[2] in _EMERGENCY and beside.before.lower() in ("call", "dial", "calling"):
+        return say_digits(match[2])
     # "1500 kg" is no year.
     year = say_unit(beside.after, match[2]) is None and beside.after.lower() not in SCALES
     return f"{_sign(match[1])}{'plus ' if match[1] == '+' else ''}{say_number(match[2], year=year)}"
@@ -354,6 +380,8 @@ def _signed(match: re.Match[str], beside: Beside) -> str:
 
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _MONEY = "".join(CURRENCIES)
+_AMOUNT = r"(\d[\d,]*|(?=\.\d))(?:\.(\d+))?"
+_PHONE = r"\+?\d{1,4}(?:[-.)(]+\d{2,4}){2,5}"
 _HALVES = r"(?:am|pm|a\.m|p\.m)\.?"
 
 RULES: Final[Sequence[tuple[re.Pattern[str], Rule]]] = [
@@ -363,12 +391,13 @@ RULES: Final[Sequence[tuple[re.Pattern[str], Rule]]] = [
     (re.compile(r"([\w-]+(?:\.[\w-]+)*)\.([A-Za-z]\w{0,3})"), _file),
     (re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]"), _initials),
     (re.compile(r"(\d{4})-(\d{2})-(\d{2})"), _iso_date),
+    (re.compile(r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2})(?::[\d.]+)?(?:Z|[-+]\d{2}:?\d{2})?"), _iso_time),
     (re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})"), _slash_date),
     (re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})"), _dot_date),
-    (re.compile(r"\d{1,3}(?:\.\d{1,3}){3}"), _address),
+    (re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?"), _address),
     (re.compile(r"(v)(\d+(?:\.\d+)*)", re.I), _version),
     (re.compile(r"()(\d+(?:\.\d+){2,})"), _version),
-    (re.compile(rf"(?:US|CA|AU)?([-−]?)([{_MONEY}])(\d[\d,]*)(?:\.(\d+))?([kmbt]|[mbt]n)?", re.I), _money),
+    (re.compile(rf"(?:US|CA|AU)?([-−]?)([{_MONEY}]){_AMOUNT}([kmbt]|[mbt]n)?", re.I), _money),
     (re.compile(rf"({_NUMBER})([{_MONEY}])"), _money_behind),
     (re.compile(rf"(\d{{1,2}}):([0-5]\d)(?::([0-5]\d))?({_HALVES})?", re.I), _time),
     (re.compile(rf"(\d{{1,2}})({_HALVES})", re.I), _hour),
@@ -378,12 +407,13 @@ RULES: Final[Sequence[tuple[re.Pattern[str], Rule]]] = [
     (re.compile(rf"([-−+]?)(?:({_NUMBER})[-–])?({_NUMBER})%"), _percent),
     (re.compile(r"(\d{4}|\d0)['’]?s"), _decade),
     (re.compile(r"(1[1-9]\d\d|20\d\d)[-–](1[1-9]\d\d|20\d\d)"), _years),
-    (re.compile(r"\+?\d{1,4}(?:[-.)(]+\d{2,4}){2,5}|\d{3}-\d{4}|\d(?:-\d){2,}|\d+(?:-\d+){2,}"), _groups),
+    (re.compile(rf"{_PHONE}|\d{{3}}-\d{{4}}|\d{{5}}-\d{{4}}|\d(?:-\d){{2,}}|\d+(?:-\d+){{2,}}"), _groups),
     (re.compile(rf"({_NUMBER})[-–]({_NUMBER})"), _range),
     (re.compile(r"(\d+):(\d+)"), _ratio),
     (re.compile(r"(\d{1,3})/(\d{1,3})"), _fraction),
     (re.compile(rf"(\d*)([{''.join(FRACTIONS)}])"), _vulgar),
     (re.compile(rf"({_NUMBER})\^([-−]?\d+)"), _power),
+    (re.compile(rf"({_NUMBER})[eE]([-−+]?\d{{1,3}})"), _scientific),
     (re.compile(r"\d+(?:[x×]\d+)+"), _by),
     (re.compile(rf"({_NUMBER})[x×]"), _fold),
     (re.compile(r"([4-8])'(\d{1,2})"), _height),

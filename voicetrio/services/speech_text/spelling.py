@@ -67,6 +67,7 @@ _PAUSES = ".,;:!?…"
 _PIECES = re.compile(
     rf"[-−]?[{''.join(CURRENCIES)}]?\d[\d,.]*|[^\W\d_]+(?:['’][^\W\d_]+)*|[{re.escape(''.join(SYMBOLS))}]"
 )
+_DASH = re.compile(r"[-–—]")
 _PARTS = re.compile(r"[-/–—]+|\.{2,}|…")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]")
 _MAY_END = frozenset({"a.m", "p.m", "etc", "inc", "ltd", "co", "corp", "jr", "sr"})
@@ -152,7 +153,9 @@ def _ends_sentence(core: str, beside: Beside) -> bool:
     """Tell whether the full stop behind ``core`` ends a sentence, and not only an abbreviation."""
     low = core.lower()
     if low in ("no", "nos", "fig", "vol", "p", "pp"):
-        return not beside.after[:1].isdecimal()
+        return not (beside.after[:1].isdecimal() or beside.after == "of")
+    if beside.after[:1].islower() and _unit_behind(core, beside, ".") is not None:
+        return False  # "5 lbs. of sugar"
     if low in DOTTED or _INITIALS.fullmatch(core):
         return low in _MAY_END and beside.after[:1].isupper()
     return True
@@ -163,17 +166,41 @@ def _say(core: str, beside: Beside, pause: str) -> str:
     low = core.lower()
     if low in PRONUNCIATIONS:
         return PRONUNCIATIONS[low]
-    if (unit := _unit_behind(core, beside)) is not None:
+    if (unit := _unit_behind(core, beside, pause)) is not None:
         return unit
     if (short := _abbreviation(core, low, beside, pause)) is not None:
         return short
-    for pattern, say in RULES:
-        if (match := pattern.fullmatch(core)) and (said := say(match, beside)) is not None:
-            return said
+    if (said := _by_rule(core, beside) or _span(core, beside)) is not None:
+        return said
     parts = _PARTS.split(core)
     if len(parts) > 1:
         return " ".join(_say_pieces(part) for part in parts)
     return _say_pieces(core)
+
+
+def _by_rule(core: str, beside: Beside) -> str | None:
+    for pattern, say in RULES:
+        if (match := pattern.fullmatch(core)) and (said := say(match, beside)) is not None:
+            return said
+    return None
+
+
+def _span(core: str, beside: Beside) -> str | None:
+    """Say what reaches from one thing to another: "9am-5pm", "$10-$15", "$3-5", "Mon-Fri"."""
+    ends = _DASH.split(core, maxsplit=2)
+    if len(ends) != 2:
+        return None
+    first, last = ends
+    for names in (WEEKDAYS, {name: MONTH_NAMES[number - 1] for name, number in MONTHS.items()}):
+        if first.lower() in names and last.lower() in names and first[0].isupper() and last[0].isupper():
+            return f"{names[first.lower()]} to {names[last.lower()]}"
+    is_money = first[:1] in CURRENCIES
+    if not (first[:1].isdecimal() or is_money) or not (last[:1].isdecimal() or last[:1] in CURRENCIES):
+        return None
+    if is_money and last[:1].isdecimal():
+        first, last = first[1:], first[0] + last
+    said = [_by_rule(end, attrs.evolve(beside, before="")) for end in (first, last)]
+    return None if None in said else " to ".join(filter(None, said))
 
 
 def _abbreviation(core: str, low: str, beside: Beside, pause: str) -> str | None:
@@ -183,11 +210,16 @@ def _abbreviation(core: str, low: str, beside: Beside, pause: str) -> str | None
         return MONTH_NAMES[MONTHS[low] - 1] if stop or near_number else None
     if low in WEEKDAYS and core[0].isupper() and (stop or low not in ("sun", "sat", "wed", "mon")):
         return WEEKDAYS[low]
-    if low == "st" and (stop or core == "St"):
-        is_street = beside.before[:1].isupper() and not (beside.after[:1].isupper() and not stop)
-        return "street" if is_street and not beside.after[:1].isupper() else "saint"
-    if low in ("no", "nos") and stop and beside.after[:1].isdecimal():
+    if low == "st" and (pause or core == "St"):
+        # The name of a saint follows at once.
+        is_street = beside.before[:1].isupper() and (pause not in ("", ".") or not beside.after[:1].isupper())
+        return "street" if is_street else "saint"
+    if low == "ft" and stop and beside.after[:1].isupper():
+        return "fort"
+    if low in ("no", "nos") and stop and (beside.after[:1].isdecimal() or beside.after == "of"):
         return "number" if low == "no" else "numbers"
+    if core == "US" and not (beside.before.isupper() and len(beside.before) > 1):
+        return say_letters(core)
     if low in ("fig", "vol", "p", "pp") and stop and beside.after[:1].isdecimal():
         return {"fig": "figure", "vol": "volume", "p": "page", "pp": "pages"}[low]
     if low in ABBREVIATIONS and (stop or low not in NEEDS_STOP):
@@ -195,23 +227,28 @@ def _abbreviation(core: str, low: str, beside: Beside, pause: str) -> str | None
     return None
 
 
-def _unit_behind(core: str, beside: Beside) -> str | None:
+def _unit_behind(core: str, beside: Beside, pause: str) -> str | None:
     """Say a unit, a currency or a scale that stands behind its number."""
     before = beside.before
     if not before[-1:].isdecimal():
         return None
+    if core.lower() == "in" and not pause:
+        return None  # "at 5 in the morning"
     if core.lower() in SCALES and before.lstrip("-−")[:1] in CURRENCIES:
         return f"{core} {CURRENCIES[before.lstrip('-−')[0]][1]}"
     if core.lower() in CURRENCY_CODES and core.isupper():
         return CURRENCY_CODES[core.lower()]
-    return say_unit(core, before)
+    return None if before.lstrip("-−")[:1] in CURRENCIES else say_unit(core, before)
 
 
 def _say_pieces(core: str, *, as_written: bool = False) -> str:
     """Say a word that mixes letters, digits and symbols ("B52"), piece by piece."""
     if core.isdecimal() and len(core) <= 2 and not as_written:
         return say_number(core)  # the 19 of "COVID-19", but not the 52 of "B52"
-    return " ".join(_say_piece(piece, as_written) for piece in _PIECES.findall(core))
+    pieces = _PIECES.findall(core)
+    if pieces and pieces[0].isdecimal() and len(pieces[0]) <= 2 and not as_written:
+        pieces[0] = say_number(pieces[0])  # "seat 12B"
+    return " ".join(_say_piece(piece, as_written) for piece in pieces)
 
 
 def _say_piece(piece: str, as_written: bool) -> str:
