@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from tests.runtime.peer import Peer
+from voicetrio.errors import ConfigError, SessionEnded
 from voicetrio.events import SessionEnding
 from voicetrio.frames import AudioFrame, DtmfFrame, Frame, MessageFrame, TextFrame
 from voicetrio.runtime.behaviour import SessionContext
@@ -94,3 +95,106 @@ async def test_a_live_pipelines_messages_go_through_the_session_too(
         session.cancel()
         assert not session.send_message({"c": 3})
     assert [op for _, op in peer.operations] == [SendMessage({"b": 2})]
+
+
+async def test_a_behaviour_is_called_when_the_end_begins_and_at_once_after_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    called: list[str] = []
+
+    async def behaviour(context: SessionContext) -> None:
+        context.when_ending(lambda: called.append("noted before"))
+        await context.wait_ending()
+        assert called == ["noted before"]
+        context.when_ending(lambda: called.append("noted after"))
+        assert called == ["noted before", "noted after"]
+
+    async with open_session(Peer(), behaviour) as session:
+        await trio.sleep(1)
+        assert called == []
+        session.end()
+        assert called == ["noted before"]
+    assert called == ["noted before", "noted after"]
+
+
+@pytest.mark.parametrize("relayed", [True, False])
+async def test_an_outlet_to_the_peer_that_was_closed_takes_nothing(
+    autojump_clock: trio.testing.MockClock, relayed: bool
+) -> None:
+    refused: list[str] = []
+
+    async def close_and_send(outlet: trio.abc.SendChannel[Frame]) -> None:
+        await outlet.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await outlet.send(MessageFrame("late"))
+        refused.append("late")
+
+    async def relay(context: SessionContext) -> None:
+        await close_and_send(context.open_relay())
+
+    async def stage(inlet: trio.abc.ReceiveChannel[Frame], outlet: trio.abc.SendChannel[Frame]) -> None:
+        await close_and_send(outlet)
+
+    peer = Peer()
+    async with open_session(peer, relay if relayed else pipeline(stage)) as session:
+        await session.wait_ended()
+    assert refused == ["late"]
+    assert SendMessage("late") not in [operation for _, operation in peer.operations]
+
+
+class Talker:
+    """A behaviour that can say things."""
+
+    def __init__(self, *, provides: bool = True) -> None:
+        self.said: list[tuple[str, bool, int, bool]] = []
+        self._provides = provides
+
+    async def say(
+        self, text: str, *, interruptible: bool = True, priority: int = 0, wait_played: bool = True
+    ) -> str:
+        await trio.lowlevel.checkpoint()
+        self.said.append((text, interruptible, priority, wait_played))
+        return "said"
+
+    async def __call__(self, context: SessionContext) -> None:
+        await trio.sleep(1)
+        if self._provides:
+            context.provide(self)
+        await context.wait_ending()
+
+
+async def test_a_session_says_what_its_behaviour_can_say(autojump_clock: trio.testing.MockClock) -> None:
+    talker = Talker()
+    async with open_session(Peer(), talker) as session:
+        assert await session.say("hello", interruptible=False, priority=3, wait_played=False) == "said"
+        assert trio.current_time() == 1  # it waited for the conversation
+        assert await session.wait_conversation() is talker
+        session.end()
+        with pytest.raises(SessionEnded):
+            await session.say("too late")
+    assert talker.said == [("hello", False, 3, False)]
+
+
+async def test_a_behaviour_that_never_talks_is_waited_for_until_the_end_only(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_session(Peer(), Talker(provides=False)) as session:
+        async with trio.open_nursery() as nursery:
+
+            async def say() -> None:
+                with pytest.raises(SessionEnded):
+                    await session.say("hello")
+
+            nursery.start_soon(say)
+            await trio.sleep(2)
+            session.end()
+
+
+async def test_a_pipeline_cannot_say_anything(autojump_clock: trio.testing.MockClock) -> None:
+    async def stage(inlet: trio.abc.ReceiveChannel[Frame], outlet: trio.abc.SendChannel[Frame]) -> None:
+        async for _ in inlet:
+            pass
+
+    async with open_session(Peer(), pipeline(stage)) as session:
+        with pytest.raises(ConfigError, match="use an Agent"):
+            await session.say("hello")

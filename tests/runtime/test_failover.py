@@ -228,3 +228,12 @@ async def test_a_switch_without_numbers_ends_with_its_inlet(autojump_clock):
 
     await pipeline(numbers(0), Switch(branch("a"), attempt_s=1), collect, name="p").run()
     assert sink == []
+
+
+async def test_what_its_block_raises_comes_out_as_it_is(autojump_clock):
+    async def probe():
+        await trio.sleep_forever()
+
+    with pytest.raises(KeyError, match="mine"):
+        async with open_branch_health(probe, None):
+            raise KeyError("mine")

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.runtime.peer import Peer
-from voicetrio.events import Dtmf, MessageReceived
+from voicetrio.events import Dtmf, Event, MessageReceived, PeerLost, SourceEnded
 from voicetrio.frames import AudioFrame, DtmfFrame, Frame, MessageFrame
 from voicetrio.runtime.behaviour import SessionContext
 from voicetrio.runtime.session import open_session
@@ -148,3 +148,64 @@ async def test_a_behaviour_that_stopped_listening_refuses_audio(
         inbound.send_nowait(audio(0))
         await inbound.send(audio(1))
     assert session.result.counters.frames_refused == 2
+
+
+async def test_what_is_no_frame_is_told_and_goes_no_further(autojump_clock: trio.testing.MockClock) -> None:
+    peer, listener = Peer(), Listener()
+    seen: list[object] = []
+    async with open_session(peer, listener) as session:
+        inbound = await inbound_of(peer)
+        with session.hub.observed_by(seen.append):
+            inbound.tell(PeerLost(why="a tunnel", wait_s=5.0))
+            assert [type(event) for event in seen] == [PeerLost]
+    assert listener.got == []
+
+
+async def test_a_peer_may_ask_for_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    peer = Peer()
+    async with open_session(peer, Listener()) as session:
+        inbound = await inbound_of(peer)
+        inbound.end("the caller hung up", 0.5)
+        await session.wait_ended()
+    assert session.result.reason == "the caller hung up"
+
+
+async def test_a_source_ends_once(autojump_clock: trio.testing.MockClock) -> None:
+    peer = Peer()
+    ends: list[Event] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, SourceEnded):
+            ends.append(event)
+
+    async with open_session(peer, Listener()) as session:
+        inbound = await inbound_of(peer)
+        with session.hub.observed_by(note):
+            inbound.source_ended()
+            inbound.source_ended()
+            await session.wait_ended()
+    assert session.result.reason == "source_ended"
+    assert len(ends) == 1
+
+
+async def test_while_the_peer_is_lost_the_playout_stands_still(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def speak(context: SessionContext) -> None:
+        speech = context.playout.open_speech("reply")
+        speech.release()
+        await speech.send(AudioFrame.silence(24000, 24000))
+        await context.wait_ending()
+
+    peer = Peer()
+    async with open_session(peer, speak) as session:
+        inbound = await inbound_of(peer)
+        await trio.sleep(0.5)
+        inbound.lost()
+        ticks = session.playout.statistics().ticks
+        await trio.sleep(5)
+        assert session.playout.statistics().ticks == ticks
+        epoch, position = inbound.back()
+        assert (epoch, position) == (1, session.playout.position)
+        await trio.sleep(0.2)
+        assert session.playout.statistics().ticks > ticks

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from voicetrio.runtime.keeper import Opener, open_keeper
+from voicetrio.runtime.keeper import Kept, Opener, open_keeper
 
 
 class Resource:
@@ -92,3 +92,39 @@ async def test_cancelled_while_it_opens_nothing_waits_for_ever(autojump_clock: o
             async with opener.use():
                 pytest.fail("it cannot be open")
     assert scope.cancelled_caught
+
+
+async def test_what_fails_while_it_is_kept_fails_the_keeper(autojump_clock: object) -> None:
+    @asynccontextmanager
+    async def fail_later() -> AsyncIterator[str]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            yield "value"
+
+    async def fail() -> None:
+        await trio.sleep(1)
+        raise OSError("it broke")
+
+    with pytest.RaisesGroup(OSError, flatten_subgroups=True):
+        async with open_keeper():
+            async with Opener(fail_later).use():
+                await trio.sleep_forever()
+
+
+async def test_who_waits_elsewhere_for_what_is_not_opened_any_more_is_told(autojump_clock: object) -> None:
+    """Its keeper was cancelled in the midst of the opening."""
+    resource = Resource()
+    told = False
+
+    async def wait(kept: Kept[str]) -> None:
+        nonlocal told
+        with pytest.raises(trio.ClosedResourceError, match="was not opened"):
+            await kept.get()
+        told = True
+
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(0.5):
+            async with open_keeper() as keeper:
+                nursery.start_soon(wait, keeper.keep(resource.open))
+                await trio.sleep_forever()
+    assert told

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from voicetrio.frames import AudioFrame
-from voicetrio.runtime.outbox import Gate, Outbox
+from voicetrio.runtime.outbox import Gate, Outbox, dialling_allowed, using_gate
 from voicetrio.runtime.transport import Clear, SendAudio, SendMessage
 
 
@@ -99,7 +99,6 @@ async def test_a_write_under_way_counts_as_stuck(autojump_clock: trio.testing.Mo
     assert outbox.stuck_since == began
     outbox.written(operation)
     assert outbox.stuck_since is None
-    await outbox.wait_idle()
 
 
 async def test_only_one_reader_is_allowed() -> None:
@@ -173,3 +172,13 @@ async def test_nothing_is_written_at_once_through_a_shut_gate_or_by_a_writer_tha
         assert not outbox.put(SendMessage("too late"))
         nursery.cancel_scope.cancel()
     assert at_once == []
+
+
+async def test_a_dial_is_allowed_where_no_session_was_cancelled() -> None:
+    assert dialling_allowed()
+    gate = Gate()
+    with using_gate(gate):
+        assert dialling_allowed()
+        gate.shut()
+        assert not dialling_allowed()
+    assert dialling_allowed()

@@ -452,10 +452,11 @@ async def test_cancel_at_any_of_1000_instants_leaves_no_frame_after_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     before = living()
-    instants = np.random.default_rng(7).uniform(0, 3, 1000)
+    # The reply's beginning, its middle, its end and the silence after it.
+    instants = np.random.default_rng(7).uniform(0, 0.6, 1000)
     for instant in instants:
         peer = Peer()
-        async with open_session(peer, speaking(2.0)) as session:
+        async with open_session(peer, speaking(0.4)) as session:
             session.playout.start_bed(BED)
             await trio.sleep(float(instant))
             session.cancel()
@@ -605,12 +606,16 @@ async def test_what_is_no_failure_of_a_session_passes_through_it(
     class Stop(BaseException):
         pass
 
-    async def behaviour(context: SessionContext) -> None:
-        raise BaseExceptionGroup("from outside", [Stop()])
+    for failed in ([], [ValueError("and a failure")]):
 
-    with pytest.RaisesGroup(Stop, flatten_subgroups=True):
-        async with open_session(Peer(), behaviour):
-            await trio.sleep_forever()
+        async def behaviour(context: SessionContext) -> None:
+            raise BaseExceptionGroup("from outside", [Stop(), *failed])  # noqa: B023
+
+        told: list[Event] = []
+        with pytest.RaisesGroup(Stop, flatten_subgroups=True), watching_hubs(told.append):
+            async with open_session(Peer(), behaviour):
+                await trio.sleep_forever()
+        assert [event.error for event in told if isinstance(event, Failure)] == failed
 
 
 async def test_a_peer_that_cannot_take_note_of_the_end_does_not_hinder_it(

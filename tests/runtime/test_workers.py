@@ -11,6 +11,8 @@ from voicetrio.events import TaskStuck
 from voicetrio.runtime.emit import EventHub, emitting_to
 from voicetrio.runtime.workers import (
     InlineRunner,
+    Job,
+    abandoned_jobs,
     check_cancelled,
     current_session,
     open_model_pool,
@@ -251,3 +253,57 @@ async def test_check_cancelled_is_harmless_outside_a_thread() -> None:
     check_cancelled()
     async with open_workers("test", runner=InlineRunner()) as pool:
         assert await pool.run(check_cancelled) is None
+
+
+async def test_a_call_that_leaves_the_queue_leaves_its_sessions_others_in_it(autojump_clock) -> None:
+    served: list[str] = []
+    async with open_workers("test", runner=InlineRunner(1.0)) as pool, trio.open_nursery() as nursery:
+        for item in ("first", "second"):
+            nursery.start_soon(pool.run, served.append, item)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0.5):
+            await pool.run(served.append, "cancelled")
+        assert pool.statistics().waiting == 1
+    assert sorted(served) == ["first", "second"]
+
+
+async def test_an_inline_job_that_is_cancelled_gives_its_slot_back(autojump_clock) -> None:
+    async with open_workers("test", runner=InlineRunner(10.0)) as pool:
+        assert pool.name == "test"
+        with trio.move_on_after(1):
+            await pool.run(int)
+        statistics = pool.statistics()
+        assert (statistics.busy, statistics.abandoned_total) == (0, 0)
+        assert await pool.run(int) == 0
+
+
+async def test_a_job_whose_caller_gave_up_before_it_began_is_not_run(autojump_clock) -> None:
+    kept: list[Job] = []
+
+    async def late(job: Job) -> object:
+        kept.append(job)
+        await trio.sleep(10)
+        return job()
+
+    ran: list[int] = []
+    async with open_workers("test", runner=late) as pool:
+        with trio.move_on_after(1):
+            await pool.run(ran.append, 1)
+        with pytest.raises(trio.RunFinishedError):
+            kept[0]()
+        assert ran == []
+        assert pool.statistics().busy == 0
+
+
+async def test_a_job_that_was_left_behind_is_listed_until_it_returns(autojump_clock) -> None:
+    left: set[Job] = set()
+    async with trio.open_nursery() as nursery:
+        runner = InlineRunner(10.0, nursery=nursery)
+        async with open_workers("test", runner=runner, grace_s=20) as pool:
+            token = abandoned_jobs.set(left)
+            with trio.move_on_after(1):
+                await pool.run(int, name="slow")
+            abandoned_jobs.reset(token)
+            assert [job.name for job in left] == ["slow"]
+            await trio.sleep(10)
+            assert not left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, final
@@ -180,8 +181,9 @@ class _PeerOutlet(trio.abc.SendChannel[Frame]):
                 raise TypeError(f"a peer cannot be sent a {type(frame).__name__}: send audio")
         await trio.lowlevel.checkpoint()
 
+    @abstractmethod
     async def _send_audio(self, frame: AudioFrame) -> None:
-        raise NotImplementedError
+        """Send audio to the peer's ear."""
 
 
 @final

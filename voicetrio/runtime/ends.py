@@ -231,7 +231,6 @@ class FusedInlet(trio.abc.ReceiveChannel[Any]):
         await self._inlet.aclose()
 
 
-@final
 class SharedOutlet(OwnOutlet):
     """One of several ways into one outlet, whose end is decided by somebody else."""
 

@@ -127,7 +127,6 @@ class IdleModel(Generic[M]):
     async def _keep(self) -> None:
         while True:
             await self._wanted.wait()
-            self._wanted = trio.Event()
             load = self._load
             began = trio.current_time()
             try:
@@ -137,7 +136,7 @@ class IdleModel(Generic[M]):
                     self._load_s = trio.current_time() - began
                     self._loads += 1
                     self._pool = pool
-                    load.done.set()
+                    self._finish(load)
                     try:
                         await self._wait_unused()
                     finally:
@@ -149,7 +148,12 @@ class IdleModel(Generic[M]):
                     raise
                 load.failure = error
                 self._load = _Load()
-                load.done.set()
+                self._finish(load)
+
+    def _finish(self, load: _Load) -> None:
+        """Tell those who wait for ``load``.  They have what they wanted, who came in its midst among them."""
+        self._wanted = trio.Event()
+        load.done.set()
 
     async def _wait_unused(self) -> None:
         await trio.lowlevel.checkpoint()

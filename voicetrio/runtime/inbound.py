@@ -72,11 +72,6 @@ class SessionInbound:
             policy="drop_oldest" if traits.live else "block",
         )
 
-    @property
-    def is_shut(self) -> bool:
-        """True once the session began to end."""
-        return self._shut
-
     def shut(self) -> None:
         """Take no more media; the inlet ends after what it holds."""
         if not self._shut:

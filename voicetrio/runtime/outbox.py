@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from voicetrio.frames import AudioFrame
+from voicetrio.runtime.queues import note_queue
 from voicetrio.runtime.transport import Clear, Mark, Operation, SendAudio
 
 __all__ = ["Gate", "Outbox", "OutboxStatistics", "dialling_allowed", "using_gate"]
@@ -94,10 +95,16 @@ class Outbox:
         self._at_once: Callable[[Operation], bool] | None = None
         self._in_hand: Operation | None = None
         self._in_hand_since: float | None = None
-        self._idle: trio.Event | None = None
         self.on_written: Callable[[Operation], None] = _ignore
+        self.name = "outbox"
+        """For statistics."""
+        note_queue(self)
 
     # --- the runtime's end ---
+
+    def waiting(self) -> tuple[int, float]:
+        """Return how many operations wait, and how many seconds of audio they are; see ``Queue``."""
+        return len(self._urgent) + len(self._ordered), self._queued_s
 
     def has_room(self, duration_s: float) -> bool:
         """Tell whether audio of ``duration_s`` seconds would be taken now."""
@@ -169,14 +176,6 @@ class Outbox:
         self._urgent.clear()
         self._queued_s = 0.0
 
-    async def wait_idle(self) -> None:
-        """Wait until everything that was queued is written."""
-        await trio.lowlevel.checkpoint()
-        while self._ordered or self._urgent or self._in_hand is not None:
-            if self._idle is None:
-                self._idle = trio.Event()
-            await self._idle.wait()
-
     @property
     def stuck_since(self) -> float | None:
         """When it became full, or since when one write is under way; None if neither is."""
@@ -225,9 +224,6 @@ class Outbox:
         self._in_hand = None
         self._in_hand_since = None
         self.on_written(operation)
-        if self._idle is not None and not (self._ordered or self._urgent):
-            self._idle.set()
-            self._idle = None
 
     def _write_at_once(self, operation: Operation) -> bool:
         """Let the reader that waits, for want of anything, write ``operation`` without being woken."""

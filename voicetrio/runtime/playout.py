@@ -194,11 +194,6 @@ class Playout:
         return self._ledger.epoch, self.position
 
     @property
-    def is_held(self) -> bool:
-        """True while the clock stands still."""
-        return self._held
-
-    @property
     def is_active(self) -> bool:
         """Whether ticks are being made."""
         if self._mixer.active or self._tail is not None:

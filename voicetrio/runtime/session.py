@@ -163,7 +163,7 @@ class Session:
         Raises SessionEnded when it is too late, and ConfigError when the behaviour cannot talk.
         Cancelling this call does not take back what it said.
         """
-        conversation = await self._wait_conversation()
+        conversation = await self.wait_conversation()
         if self._state != "open":
             raise SessionEnded(self._reason)
         return await conversation.say(
@@ -171,8 +171,16 @@ class Session:
         )
 
     async def wait_conversation(self) -> Conversational:
-        """Return the behaviour's conversation, as soon as there is one."""
-        return await self._wait_conversation()
+        """Return the behaviour's conversation, as soon as there is one.
+
+        Raises SessionEnded when there will be none, and ConfigError when the behaviour is a pipeline.
+        """
+        if isinstance(self._behaviour, Pipeline):
+            raise ConfigError("a session whose behaviour is a pipeline cannot say anything: use an Agent")
+        await self._context._provided.wait()
+        if self._context._conversation is None:
+            raise SessionEnded(self._reason)
+        return self._context._conversation
 
     def send_message(self, data: Any) -> bool:
         """Send ``data`` (anything that JSON can carry) to the peer's application; False if it has no room."""
@@ -458,14 +466,6 @@ class Session:
         operation = encode(event) if encode is not None else None
         if operation is not None:
             self._outbox.put(operation)
-
-    async def _wait_conversation(self) -> Conversational:
-        if isinstance(self._behaviour, Pipeline):
-            raise ConfigError("a session whose behaviour is a pipeline cannot say anything: use an Agent")
-        await self._context._provided.wait()
-        if self._context._conversation is None:
-            raise SessionEnded(self._reason)
-        return self._context._conversation
 
     def _counters(self) -> SessionCounters:
         now = self.statistics()

@@ -25,7 +25,7 @@ from voicetrio.errors import ConfigError, ServiceError
 from voicetrio.events import Failure
 from voicetrio.runtime.branch_health import BranchHealth
 from voicetrio.runtime.emit import emit
-from voicetrio.runtime.ends import Outlet, OwnOutlet, SharedOutlet, adapt_outlet, link_of
+from voicetrio.runtime.ends import Outlet, SharedOutlet, adapt_outlet, link_of
 from voicetrio.runtime.pipeline import PipelinePart, as_stage
 from voicetrio.runtime.running import Once, Report, StageRun, StageStatistics
 from voicetrio.runtime.stages import adopt, is_async, name_of, shape_of
@@ -152,20 +152,19 @@ class Switch:
     async def _run_branch(  # noqa: ASYNC910  # it checkpoints as the branch does
         self, index: int, offer: _Offer, outlet: _TimedOutlet
     ) -> Exception | None:
-        shared = SharedOutlet(outlet)
         try:
             stage = self._factories[index]()
         except Exception as exc:
             await checkpoint()
             return exc  # noqa: ASYNC910
         run = self._adopt(stage, index)
-        run.inlet, run.outlet = offer, shared
+        run.inlet, run.outlet = offer, outlet
         scope = outlet.patience.scope
         try:
             with scope:
                 await run.run()
         except Exception as exc:
-            if _comes_from(exc, offer.failure) or _comes_from(exc, shared.failure):
+            if _comes_from(exc, offer.failure) or _comes_from(exc, outlet.failure):
                 raise
             return exc  # noqa: ASYNC910
         if scope.cancelled_caught:
@@ -212,32 +211,19 @@ class _Patience:
 
 
 @final
-class _TimedOutlet(OwnOutlet):
-    """The outlet, as one that notes when a branch gives something."""
+class _TimedOutlet(SharedOutlet):
+    """The branch's way into the outlet; waiting for the reader is not the branch's fault."""
 
-    __slots__ = ("_outlet", "patience")
+    __slots__ = ("patience",)
 
     def __init__(self, outlet: Outlet, patience: _Patience) -> None:
-        self._outlet = outlet
+        super().__init__(outlet)
         self.patience = patience
 
-    @property
-    def link(self) -> object:
-        """The link of the outlet."""
-        return self._outlet.link
-
     async def send(self, value: Any) -> None:
-        """Send into the outlet; waiting for its reader is not the branch's fault."""
+        """Send into the outlet that is shared."""
         with self.patience.waiting():
-            await self._outlet.send(value)
-
-    def abort(self, cause: BaseException) -> None:
-        """Abort the outlet."""
-        self._outlet.abort(cause)
-
-    async def aclose(self) -> None:
-        """Close the outlet."""
-        await self._outlet.aclose()
+            await super().send(value)
 
 
 @final
