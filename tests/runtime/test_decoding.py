@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import trio
@@ -23,6 +25,8 @@ async def test_a_stream_is_what_the_codec_alone_reads(format):
     async with open_stream_decoder(format, **rate_argument(format)) as decoder:
         parts = [await decoder.decode(piece) for piece in pieces(body, 777)]
         samples = np.concatenate([*parts, await decoder.finish()])
+        assert not decoder.is_closed
+    assert decoder.is_closed
     expected, rate, damage = decode(format, body, RATES[format])
     assert np.array_equal(samples, expected)
     assert (decoder.rate, decoder.damage) == (rate, damage)
@@ -77,6 +81,33 @@ async def test_the_limit_on_the_decoded_length_holds():
         await decode_file(bomb, max_s=10)
     with pytest.raises(AudioError, match="longer than the limit"):
         await decode_file(encode("mp3", np.zeros(24000 * 30, np.int16), 24000), max_s=10)
+
+
+@pytest.mark.parametrize("format", ["wav", "mp3", "opus", "flac", "webm"])
+async def test_a_file_comes_at_the_rate_that_is_wanted(format):
+    samples = tone(48_000 * 3, 48_000)
+    body = (
+        encode_whole(format, samples, 48_000)
+        if format in FORMATS
+        else container(format, "libopus", samples, 48_000)
+    )
+    audio = await decode_file(body, to_hz=16_000)
+    assert audio.rate == 16_000
+    assert 0 <= audio.samples.size - 48_000 <= 2304 / 3
+    assert loudest_hz(audio.samples, 16_000) == pytest.approx(440, abs=2)
+
+
+async def test_a_small_file_of_a_very_high_rate_costs_no_memory():
+    # 40 s at 655,350 Hz are 52 MB of samples, in a file of some kilobytes.
+    bomb = encode("flac", np.zeros(655_350 * 40, np.int16), 655_350, piece=1 << 20)
+    assert len(bomb) < 300_000
+    await decode_file(bomb[:1000], to_hz=16_000)  # what is loaded once is not counted
+    tracemalloc.start()
+    audio = await decode_file(bomb, to_hz=16_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert audio.samples.size == 16_000 * 40
+    assert peak < 30_000_000
 
 
 @pytest.mark.parametrize("format", ["wav", "mp3", "opus", "flac", "aac", "m4a", "webm"])

@@ -73,15 +73,15 @@ def transcribe(
 
 async def _transcribe(options: _Options, _stop: StopRequest) -> int:
     data = await trio.to_thread.run_sync(_read, options.file, abandon_on_cancel=True)
-    audio = await decode_file(data, max_s=options.max_s)
-    duration_s = audio.samples.size / audio.rate
     parts = []
     with ExitStack() as stack:
-        bar = None
-        if not options.quiet:
-            progress = stack.enter_context(make_progress())
-            bar = progress.add_task("listening", total=duration_s)
         async with open_recogniser(options.whisper) as recogniser:
+            audio = await decode_file(data, max_s=options.max_s, to_hz=recogniser.rate)
+            duration_s = audio.samples.size / audio.rate
+            bar = None
+            if not options.quiet:
+                progress = stack.enter_context(make_progress())
+                bar = progress.add_task("listening", total=duration_s)
             recognise = partial(recogniser.recognise, audio.samples, audio.rate)
             async with open_produced(recognise, ahead=1) as found:
                 async for part in found:

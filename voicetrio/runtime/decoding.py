@@ -19,6 +19,8 @@ from voicetrio.audio.codecs import (
     open_decoder,
     sniff_format,
 )
+from voicetrio.audio.resample import Resampler
+from voicetrio.errors import AudioError
 from voicetrio.frames import Samples
 from voicetrio.runtime.codec_owner import CodecOwner, codec_limiter, run_codec_call
 
@@ -32,6 +34,7 @@ __all__ = [
 
 DEFAULT_MAX_S: Final = 3600.0
 _MAX_CALL_BYTES: Final = 1 << 15
+_PIECE_BYTES: Final = 1 << 12
 _MAX_CALL_S: Final = 20.0
 """Audio in one call on a whole file: 5 to 100 ms of work."""
 
@@ -147,27 +150,72 @@ class StreamDecoder:
 
 
 async def decode_file(
-    data: bytes, *, max_s: float = DEFAULT_MAX_S, limiter: trio.CapacityLimiter | None = None
+    data: bytes,
+    *,
+    max_s: float = DEFAULT_MAX_S,
+    to_hz: int | None = None,
+    limiter: trio.CapacityLimiter | None = None,
 ) -> DecodedAudio:
     """Decode a whole audio file of any common kind: wav, mp3, flac, ogg, m4a, webm and more.
 
-    The kind is told by the bytes.  Raises AudioError if there is no audio in them, or more than ``max_s``
-    seconds.  Cancelling takes effect within about 100 ms, and loses everything.
+    The kind is told by the bytes.
+
+    Args:
+        data: the file.
+        max_s: the longest audio that is accepted, in seconds.
+        to_hz: the rate that is wanted; by default the file's own.  Only audio of this rate is kept, so
+            ``max_s`` also bounds the memory: a file of some kilobytes can name a rate of 655 kHz.
+        limiter: of worker threads, as for streams.
+
+    Raises AudioError if there is no audio in the bytes, or more than ``max_s``.  Cancelling takes effect
+    within about 100 ms, and loses everything.
     """
     await trio.lowlevel.checkpoint()
     fmt = sniff_format(data[:64])
-    if fmt in ("wav", "flac", "opus"):  # ours also tell whether the end is missing
-        async with open_stream_decoder(fmt, max_s=max_s, limiter=limiter) as decoder:
-            samples = np.concatenate([await decoder.decode(data), await decoder.finish()])
-            assert decoder.rate is not None
-            return DecodedAudio(samples, decoder.rate, decoder.damage)
+    kept = _Kept(to_hz)
     used = limiter or codec_limiter()
+    if fmt in ("wav", "flac", "opus"):  # ours also tell whether the end is missing
+        # Small pieces: within them nothing bounds the memory, and a byte can be a second of silence.
+        step = _MAX_CALL_BYTES if fmt == "wav" else _PIECE_BYTES
+        async with open_stream_decoder(fmt, max_s=max_s, limiter=limiter) as decoder:
+            for start in range(0, len(data), step):
+                await kept.take(await decoder.decode(data[start : start + step]), decoder.rate, used)
+            await kept.take(await decoder.finish(), decoder.rate, used)
+            return kept.finish(decoder.damage)
     reader = await run_codec_call(used, partial(ContainerReader, data, max_s=max_s))
     try:
-        parts = []
         count = round(_MAX_CALL_S * reader.rate)
         while (part := await run_codec_call(used, reader.read, count)).size:
-            parts.append(part)
-        return DecodedAudio(np.concatenate(parts), reader.rate, reader.damage)
+            await kept.take(part, reader.rate, used)
+        return kept.finish(reader.damage)
     finally:
         reader.close()  # no call is in flight: they are never abandoned
+
+
+@final
+class _Kept:
+    """The audio of one file, at the rate that is wanted."""
+
+    def __init__(self, to_hz: int | None) -> None:
+        self._to_hz = to_hz
+        self._rate = 0
+        self._resampler: Resampler | None = None
+        self._parts: list[Samples] = []
+
+    async def take(self, samples: Samples, rate: int | None, limiter: trio.CapacityLimiter) -> None:
+        """Keep a part."""
+        if rate is None or not samples.size:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._resampler is None:
+            self._rate = self._to_hz or rate
+            self._resampler = Resampler(rate, self._rate)
+        # The hop to a thread costs as much as a second of audio.
+        used = limiter if samples.size > rate else None
+        self._parts.append(await run_codec_call(used, self._resampler.feed, samples))
+
+    def finish(self, damage: str | None) -> DecodedAudio:
+        """Return the whole.  Raises AudioError if there is none."""
+        if self._resampler is None:
+            raise AudioError("the audio file holds no sound")
+        return DecodedAudio(np.concatenate([*self._parts, self._resampler.flush()]), self._rate, damage)

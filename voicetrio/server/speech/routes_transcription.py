@@ -66,11 +66,13 @@ class TranscriptionRoutes:
 
     async def _answer(self, wanted: _Wanted, writer: BodyWriter) -> None:
         try:
-            audio = await decode_file(wanted.data, max_s=self._service.settings.max_recording_s)
+            audio = await decode_file(
+                wanted.data,
+                max_s=self._service.settings.max_recording_s,
+                to_hz=self._service.recogniser.rate,
+            )
         except AudioError as error:
             raise ApiError(400, f"file: {error}", param="file", code="invalid_audio") from None
-        if not audio.samples.size:
-            raise ApiError(400, "file: holds no audio", param="file", code="invalid_audio")
         self._service.metrics.recorded_s.inc(audio.samples.size / audio.rate)
         recognise = partial(
             self._service.recogniser.recognise,

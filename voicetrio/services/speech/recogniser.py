@@ -65,6 +65,9 @@ class RecognisedPart:
 class Recogniser:
     """A recogniser that is loaded when it is wanted.  Made by ``open_recogniser``."""
 
+    rate: Final = RATE_HZ
+    """Hertz that it works at; a recording of another rate is resampled."""
+
     def __init__(self, model: IdleModel[SpeechDecoder], names: tuple[str, ...]) -> None:
         self._model = model
         self.names = names
