@@ -72,3 +72,22 @@ async def test_the_metrics_say_what_became_of_sessions(autojump_clock):
     assert sample(text, 'voicetrio_pool_jobs_total{pool="stt"}') == 1
     assert sample(text, 'voicetrio_loop_lag_seconds{quantile="0.99"}') >= 0
     assert sample(text, "voicetrio_draining") == 0
+
+
+async def test_the_metrics_say_what_waits_between_stages_and_for_the_network(autojump_clock):
+    async def deaf(context) -> None:
+        await context.wait_ending()
+
+    async with serving(Handler(deaf), settings=ServerSettings(resume_s=0)) as server:
+        async with calling(server) as (first, _hello), calling(server) as (second, _hello):
+            for socket, frames in ((first, 3), (second, 5)):
+                for _ in range(frames):
+                    await socket.send(bytes(640))
+            await until(
+                lambda: {q.name: q.items for q in server.statistics().queues if q.items} == {"inbound": 8}
+            )
+            text = render_metrics(server).decode()
+    assert sample(text, 'voicetrio_queue_items{queue="inbound"}') == 8
+    assert sample(text, 'voicetrio_queue_most_items{queue="inbound"}') == 5
+    assert sample(text, 'voicetrio_queue_longest_seconds{queue="inbound"}') == pytest.approx(0.1)
+    assert sample(text, 'voicetrio_queue_items{queue="outbox"}') == 0

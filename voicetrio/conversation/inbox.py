@@ -13,13 +13,23 @@ from voicetrio.errors import LinkOverflow
 from voicetrio.events import SpeechStarted, SpeechStopped, Transcript
 from voicetrio.machines.capture_clock import CaptureClock
 from voicetrio.machines.voice import VoiceLasted
+from voicetrio.runtime.queues import note_queue
 
-__all__ = ["Inbox", "InboxStatistics", "TurnCompleteness", "TurnNews", "UserActed", "UserTurn"]
+__all__ = [
+    "Inbox",
+    "InboxStatistics",
+    "TurnCompleteness",
+    "TurnDraft",
+    "TurnNews",
+    "TurnOver",
+    "UserActed",
+    "UserTurn",
+]
 
 
 @attrs.frozen
 class UserTurn:
-    """A whole turn that needs no endpointing: typed text, a push-to-talk release, a vendor's own turn."""
+    """A whole turn that needs no endpointing: typed text, a push-to-talk release."""
 
     text: str
     position: int | None = None
@@ -34,12 +44,35 @@ class TurnCompleteness:
 
 
 @attrs.frozen
+class TurnDraft:
+    """The source expects that what is being said ends with ``text``; an empty one takes that back.
+
+    A reply can be prepared.
+    """
+
+    text: str
+
+
+@attrs.frozen
+class TurnOver:
+    """The source holds the turn for over: what was transcribed of it is the turn, without a wait."""
+
+
+@attrs.frozen
 class UserActed:
     """The user is there: a key was pressed, a message came."""
 
 
 TurnNews: TypeAlias = (
-    SpeechStarted | VoiceLasted | SpeechStopped | Transcript | UserTurn | TurnCompleteness | UserActed
+    SpeechStarted
+    | VoiceLasted
+    | SpeechStopped
+    | Transcript
+    | UserTurn
+    | TurnCompleteness
+    | TurnDraft
+    | TurnOver
+    | UserActed
 )
 """What a turn source tells."""
 
@@ -70,6 +103,13 @@ class Inbox:
         self._received = 0
         self._woken = False
         self._arrival = trio.Event()
+        self.name = "conversation"
+        """For statistics."""
+        note_queue(self)
+
+    def waiting(self) -> tuple[int, float]:
+        """Return how many items wait, and that they are no media; see ``Queue``."""
+        return len(self._items), 0.0
 
     def put(self, news: TurnNews) -> None:
         """Tell the conversation; raises LinkOverflow when ``max_items`` wait already."""

@@ -105,15 +105,20 @@ class Link(Generic[T]):
     def __repr__(self) -> str:
         return f"<link {self.name!r} at {id(self):#x}: {self.state}, {len(self._items)} items>"
 
+    def waiting(self) -> tuple[int, float]:
+        """Return how many items wait, and how many seconds of media they are; see ``Queue``."""
+        return len(self._items), sum(map(_duration_s, self._items), 0.0)
+
     def statistics(self) -> LinkStatistics:
         """Return the counts so far."""
+        items, seconds = self.waiting()
         return LinkStatistics(
             name=self.name,
             state=self.state,
             policy=self._policy,
-            items=len(self._items),
+            items=items,
             max_items=self._max_items,
-            seconds=sum(map(_duration_s, self._items), 0.0),
+            seconds=seconds,
             max_s=self._max_s,
             peak_items=self._peak_items,
             peak_s=None if self._max_s is None else self._peak_s,

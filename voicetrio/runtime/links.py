@@ -30,6 +30,7 @@ from trio.lowlevel import (
 
 from voicetrio.errors import ConfigError
 from voicetrio.runtime.link_state import NOTHING, Link, LinkPolicy, LinkState, LinkStatistics
+from voicetrio.runtime.queues import note_queue
 
 __all__ = ["Link", "LinkPolicy", "LinkReceiver", "LinkSender", "LinkState", "LinkStatistics", "open_link"]
 
@@ -256,4 +257,5 @@ class open_link(tuple[LinkSender[T], LinkReceiver[T]]):
         if policy == "drop_oldest" and max_items == 0:
             raise ConfigError("a link of 0 items has nothing to drop: give drop_oldest at least 1 item")
         link: Link[T] = Link(name, max_items, max_s, policy)
+        note_queue(link)
         return LinkSender(link), LinkReceiver(link)

@@ -32,6 +32,7 @@ class ServerCollector:
         yield from self._sessions()
         yield from self._what_became()
         yield from self._load()
+        yield from self._queues()
         yield from self._pools()
 
     def _sessions(self) -> Iterator[Metric]:
@@ -84,6 +85,15 @@ class ServerCollector:
             "slow_step_longest_seconds", "The longest", "stage", {s.stage: s.longest_s for s in steps}
         )
         yield _gauge("threads", "Threads of the process", threading.active_count())
+
+    def _queues(self) -> Iterator[Metric]:
+        queues = {queue.name: queue for queue in self._server.statistics().queues}
+        for name, what, field in (
+            ("queue_items", "Items that wait in the queues of all sessions", "items"),
+            ("queue_most_items", "Items in the fullest one", "most_items"),
+            ("queue_longest_seconds", "Seconds of media in the one that has most", "longest_s"),
+        ):
+            yield _gauges(name, what, "queue", {name: getattr(now, field) for name, now in queues.items()})
 
     def _pools(self) -> Iterator[Metric]:
         pools = {pool.name: pool for pool in self._server.load.pools()}

@@ -36,6 +36,7 @@ from voicetrio.connection.websocket import (
 )
 from voicetrio.errors import ConfigError
 from voicetrio.runtime.deadlines import cleanup
+from voicetrio.runtime.queues import QueueStatistics, QueueWatch, watching_queues
 from voicetrio.server.admission import Admission, AdmissionStatistics, Ticket
 from voicetrio.server.authentication import Authenticator
 from voicetrio.server.draining import Drain
@@ -90,6 +91,8 @@ class ServerStatistics:
     admission: AdmissionStatistics
     lag: LagStatistics
     slow_steps: tuple[SlowStep, ...]
+    queues: tuple[QueueStatistics, ...]
+    """What waits in the links, inboxes and outboxes of all sessions, by their names."""
 
 
 @final
@@ -120,6 +123,7 @@ class SessionServer:
         tls: ssl.SSLContext | None,
         pools: Sequence[PoolSource],
         steps: StepWatch,
+        queues: QueueWatch,
     ) -> None:
         self.settings = settings
         """The parameters that it was given."""
@@ -135,6 +139,7 @@ class SessionServer:
         self._signer = signer
         self._tls = tls
         self._steps = steps
+        self._queues = queues
         self._slots: dict[str, _Slot] = {}
         self._peers: dict[str, ServedPeer] = {}
         self._admission = Admission(
@@ -219,6 +224,7 @@ class SessionServer:
             admission=self._admission.statistics(),
             lag=self.load.statistics(),
             slow_steps=self._steps.statistics(),
+            queues=self._queues.statistics(),
         )
 
     # --- the tasks ---
@@ -382,6 +388,11 @@ def _keep_to_loopback(host: str) -> None:
         )
 
 
+def _replaced(settings: ServerSettings, limits: SocketLimits | None, lead_s: float | None) -> ServerSettings:
+    lead_s = settings.lead_s if lead_s is None else lead_s
+    return attrs.evolve(settings, limits=limits or settings.limits, lead_s=lead_s)
+
+
 async def serve_sessions(
     handler: Handler,
     port: int,
@@ -420,14 +431,12 @@ async def serve_sessions(
 
     Raises ConfigError, naming host and port, when it cannot listen there, or must not.
     """
-    settings = settings or ServerSettings()
-    lead_s = settings.lead_s if lead_s is None else lead_s
-    settings = attrs.evolve(settings, limits=limits or settings.limits, lead_s=lead_s)
+    settings = _replaced(settings or ServerSettings(), limits, lead_s)
     if not (authenticate is not None or open_to_all):
         _keep_to_loopback(host)
     origins = OriginRule(allowed_origins, loopback_only=is_loopback(host))
     listeners = await open_listeners(host, port)
-    with watching_steps(settings.slow_step_s) as steps:
+    with watching_steps(settings.slow_step_s) as steps, watching_queues() as queues:
         server = SessionServer(
             handler,
             listeners,
@@ -439,6 +448,7 @@ async def serve_sessions(
             tls=tls,
             pools=pools,
             steps=steps,
+            queues=queues,
         )
         task_status.started(server)
         await server._serve()
