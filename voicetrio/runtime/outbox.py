@@ -18,7 +18,6 @@ import trio
 
 from voicetrio.frames import AudioFrame
 from voicetrio.runtime.queues import note_queue
-from voicetrio.runtime.queues import note_queue
 from voicetrio.runtime.transport import Clear, Mark, Operation, SendAudio
 
 __all__ = ["Gate", "Outbox", "OutboxStatistics", "dialling_allowed", "using_gate"]
