@@ -9,6 +9,10 @@ and adds what that leaves to its user:
 3. Of several pings only the last needs a pong (section 5.5.3), so that a flood of pings costs one frame.
 4. What waits to be written beside messages is bounded.
 5. How it ended is one value.
+
+A server's plain frames, which are nearly all, do not go through the library's parser: see ``framing``.  The
+driver follows every frame's edges, so the library is given whole frames, or the beginning of one and then
+its rest.
 """
 
 from __future__ import annotations
@@ -19,6 +23,13 @@ from websockets.exceptions import PayloadTooBig, WebSocketException
 from websockets.frames import BINARY, CONT, PONG, TEXT, Frame, Opcode
 from websockets.protocol import CLOSED, OPEN, SEND_EOF, SERVER, Protocol
 
+from voicetrio.connection.websocket.framing import (
+    PLAIN_BINARY,
+    PLAIN_TEXT,
+    frame_end,
+    plain_head,
+    unmasked,
+)
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits
 from voicetrio.errors import LocalProtocolError
 
@@ -31,11 +42,19 @@ MAX_PENDING_BYTES = 1 << 16
 
 @final
 class Driver:
-    """One open connection's state; ``protocol`` has finished its opening handshake."""
+    """One open connection's state; ``protocol`` has finished its opening handshake.
 
-    def __init__(self, protocol: Protocol, limits: SocketLimits) -> None:
+    A server gives ``early`` what came behind the request; a client's protocol has it already.
+    """
+
+    def __init__(self, protocol: Protocol, limits: SocketLimits, *, early: bytes = b"") -> None:
         self._protocol = protocol
         self._limits = limits
+        self._is_server = protocol.side is SERVER
+        self._held = early
+        """A frame's head, as far as it has come."""
+        self._owed = 0
+        """Bytes of a frame that the library has the beginning of."""
         self._pong = b""
         self._pending = bytearray()
         self._eof = False
@@ -75,13 +94,64 @@ class Driver:
     def receive(self, data: bytes) -> list[Message]:
         """Take bytes from the network, ``b""`` at its end; return the messages that are complete now."""
         if data:
-            self._protocol.receive_data(data)
-        else:
-            self._protocol.receive_eof()
-        return self.take_messages()
+            return self._split(data) if self._is_server else self._parse(data)
+        messages = self._parse(self._held) if self._held else []
+        self._held = b""
+        self._protocol.receive_eof()
+        return messages + self._take_parsed()
 
     def take_messages(self) -> list[Message]:
-        """Return the messages that came with the bytes of the opening handshake, or since the last call."""
+        """Return the messages that came with the bytes of the opening handshake."""
+        early, self._held = self._held, b""
+        return self._split(early) if early else self._take_parsed()
+
+    def _split(self, data: bytes) -> list[Message]:
+        if self._held:
+            data, self._held = self._held + data, b""
+        messages: list[Message] = []
+        at = min(self._owed, len(data))
+        if at:
+            self._owed -= at
+            messages = self._parse(data[:at])
+        while at < len(data):
+            end = frame_end(data, at)
+            if end is None:
+                self._held = data[at:]
+                break
+            if end > len(data):
+                self._owed = end - len(data)
+                return messages + self._parse(data[at:])
+            message = self._take_plain(data, at, end)
+            if message is None:
+                messages += self._parse(data[at:end])
+            else:
+                messages.append(message)
+            at = end
+        return messages
+
+    def _take_plain(self, data: bytes, start: int, end: int) -> Message | None:
+        """Return the message in this whole frame; None if the frame is for the library."""
+        protocol, first = self._protocol, data[start]
+        if (
+            first not in (PLAIN_BINARY, PLAIN_TEXT)
+            or protocol.state is not OPEN
+            or self._fragments
+            or end - start > self._limits.max_message_bytes
+        ):
+            return None
+        payload = unmasked(data, start, end)
+        if payload is None or first == PLAIN_BINARY:
+            return payload
+        try:
+            return payload.decode()
+        except UnicodeDecodeError:
+            return None  # the library's way says so
+
+    def _parse(self, data: bytes) -> list[Message]:
+        self._protocol.receive_data(data)
+        return self._take_parsed()
+
+    def _take_parsed(self) -> list[Message]:
         messages: list[Message] = []
         for frame in self._protocol.events_received():
             if isinstance(frame, Frame) and self._violation is None:
@@ -98,7 +168,12 @@ class Driver:
         """
         if not self.is_open:
             raise LocalProtocolError("the connection is closing: no message can be sent")
-        before = self.take_output()[0]
+        before = self.take_output()[0] if self.has_output else b""
+        if self._is_server:
+            if isinstance(message, str):
+                payload: bytes | memoryview = message.encode()
+                return before + plain_head(PLAIN_TEXT, len(payload)) + payload
+            return before + plain_head(PLAIN_BINARY, len(message)) + message
         self._serialize(message)
         return b"".join([before, *self._protocol.data_to_send()])
 

@@ -152,9 +152,7 @@ async def accept_websocket(
                 if refusal is None:
                     protocol.send_response(response)
                     await _flush(stream, protocol)
-                    if rest:
-                        protocol.receive_data(rest)
-                    return Driver(protocol, limits), asked
+                    return Driver(protocol, limits, early=rest), asked
         await _reject(stream, protocol, response, refusal)
     raise HandshakeFailed(f"the opening handshake took longer than {limits.handshake_s:g} s")
 
