@@ -110,18 +110,24 @@ async def test_a_handler_that_raises_ends_its_own_session_only(nursery, caplog):
     assert "a bug of the application" in caplog.text
 
 
-async def test_a_session_that_fails_closes_with_its_own_goodbye(nursery, caplog):
-    async def broken(_context) -> None:
-        raise RuntimeError("in the behaviour")
+@pytest.mark.parametrize("where", ["in the behaviour", "in the body"])
+async def test_a_session_that_fails_is_no_server_that_goes_away(nursery, caplog, where):
+    async def behaviour(context) -> None:
+        if where == "in the behaviour":
+            raise RuntimeError(where)
+        await context.wait_ending()
 
     async def handler(peer: ServedPeer) -> None:
-        async with open_session(peer, broken) as session:
+        async with open_session(peer, behaviour) as session:
+            if where == "in the body":
+                raise RuntimeError(where)
             await session.wait_ended()
 
     server = await nursery.start(serve_sessions, handler, 0)
     async with open_websocket_client(server.url) as client:
         _messages, closed = await read_to_end(client)
-        assert closed.code == 1001
+        # 1001 would invite the client to come back at once.
+        assert closed.code == 1011
     await wait_until(lambda: server.statistics().failed == 1)
 
 

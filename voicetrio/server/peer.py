@@ -20,7 +20,7 @@ import trio
 
 from voicetrio.connection.websocket import MessageSocket, SocketStatistics, UpgradeRequest
 from voicetrio.errors import PeerGone
-from voicetrio.events import Event, PeerBack, PeerLost, SessionExpiring
+from voicetrio.events import Event, PeerBack, PeerLost, SessionEnding, SessionExpiring
 from voicetrio.runtime.transport import Inbound, Operation, OutboxReader, Traits
 from voicetrio.server.authentication import ANONYMOUS, Credentials
 from voicetrio.server.settings import ServerSettings
@@ -28,6 +28,10 @@ from voicetrio.transports.serializers.native import NativeWire
 from voicetrio.transports.websocket import WebSocketPeer
 
 __all__ = ["PeerObserver", "ServedPeer", "ServedPeerStatistics"]
+
+INTERNAL_ERROR = 1011
+FAILED = frozenset({"failed", "the body raised"})
+"""Reasons for which a session ends that are the application's."""
 
 
 class PeerObserver(Protocol):
@@ -135,6 +139,8 @@ class ServedPeer:
 
     def observe(self, event: Event) -> None:
         """Count ``event``; see Observant."""
+        if isinstance(event, SessionEnding) and event.reason in FAILED:
+            self._set_goodbye_code(INTERNAL_ERROR)
         self._observer.observe(self, event)
 
     def session_over(self, session: Any) -> None:
@@ -186,7 +192,7 @@ class ServedPeer:
     def end(self, reason: str, grace: float | None = None, *, code: int | None = None) -> None:
         """End its session gracefully, now or when it begins; close the connection with ``code``."""
         if code is not None:
-            self._goodbye_code = self._connection.goodbye_code = code
+            self._set_goodbye_code(code)
         self._end_asked = (reason, grace)
         if self._inbound is not None:
             self._inbound.end(reason, grace)
@@ -201,6 +207,9 @@ class ServedPeer:
         await self._connection.dismiss(self._goodbye_code or code, reason, wait_answer=wait_answer)
 
     # --- inside ---
+
+    def _set_goodbye_code(self, code: int) -> None:
+        self._goodbye_code = self._connection.goodbye_code = code
 
     async def _run_connections(self, inbound: Inbound, outbox: OutboxReader) -> PeerGone | None:
         while True:
