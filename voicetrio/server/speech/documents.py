@@ -71,7 +71,8 @@ def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[
 def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
     required = schema.get("required", [])
     rows = []
-    for name, field in schema.get("properties", {}).items():
+    fields = schema.get("properties", {}).items()
+    for name, field in sorted(fields, key=lambda each: each[0] not in required):
         about = [html.escape(field.get("description", "").removesuffix("."))]
         if name in required:
             about.append("<strong>needed</strong>")

@@ -87,7 +87,10 @@ class SpeakFields(_Fields):
         default=None, ge=6000, le=320000, description="Bits per second, of mp3, aac and opus."
     )
     volume_multiplier: Finite = Field(default=1.0, gt=0, le=8.0, description="Factor on the amplitude.")
-    normalization_options: NormalizationOptions = Field(default_factory=NormalizationOptions)
+    normalization_options: NormalizationOptions = Field(
+        default_factory=NormalizationOptions,
+        description="{'normalize': false} says the text as it is written.",
+    )
     pronunciations: dict[str, str | PronunciationEntry] = Field(
         default_factory=dict,
         max_length=1000,

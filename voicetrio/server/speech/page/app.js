@@ -20,14 +20,16 @@ function tell(text) { $("status").textContent = text; }
 
 function complain(error) {
   if (error.name === "AbortError") return;
+  let text = error.message;
+  if (error instanceof TypeError) text = "the connection broke off before the speech was complete";   // so fetch tells it
   if (error instanceof ApiError && error.status === 401) {
+    text = $("key").value ? "this API key is not accepted" : "an API key is needed: type it into the field above";
     $("key-row").hidden = false;
     $("key").focus();
   }
-  const broken = "The connection broke off before the speech was complete";
-  const text = error instanceof TypeError ? broken : error.message;   // fetch tells a broken body by a TypeError
   $("notice").textContent = `${text[0].toUpperCase()}${text.slice(1)}.`;
   $("notice").hidden = false;
+  $("notice").scrollIntoView({ block: "nearest" });
 }
 
 function setBusy(isBusy) {
@@ -35,7 +37,7 @@ function setBusy(isBusy) {
   $("speak").textContent = isBusy ? "Speak again" : "Speak";
 }
 
-async function stop() {
+async function stop(how = "Stopped.") {
   const was = current;
   current = null;
   if (!was) return;
@@ -43,7 +45,7 @@ async function stop() {
   await was.player.close();
   words.end();
   setBusy(false);
-  tell("Stopped.");
+  tell(how);
 }
 
 async function start() {
@@ -74,7 +76,7 @@ async function start() {
     tell(`First sound after ${(first / 1000).toFixed(2)} s; ${player.length.toFixed(1)} s in all.`);
     player.complete();
   } catch (error) {
-    if (current === mine) await stop();
+    if (current === mine) await stop(player.length ? "Broken off." : "Nothing was spoken.");
     complain(error);
   }
 }
@@ -140,7 +142,7 @@ async function fillVoices() {
 }
 
 $("form").addEventListener("submit", (event) => { event.preventDefault(); start(); });
-$("stop").addEventListener("click", stop);
+$("stop").addEventListener("click", () => stop());
 $("download").addEventListener("click", () => { if ($("form").reportValidity()) download(); });
 $("key").addEventListener("change", fillVoices);
 $("speed").addEventListener("input", () => { $("speed-shown").textContent = `${Number($("speed").value).toFixed(1)}×`; });
