@@ -369,5 +369,5 @@ async def test_a_session_that_is_cancelled_at_any_time_leaves_nothing(at: float,
                 await call.until(at)
                 call.session.cancel("enough")
                 await call.session.wait_ended()
-        await trio.testing.wait_all_tasks_blocked()
+            await trio.testing.wait_all_tasks_blocked()  # the server notices, too
         assert standin.server.open_connections == 0
