@@ -225,3 +225,20 @@ async def test_a_flush_in_a_fade_of_another_reply_takes_nothing_from_it(
         second.finish()
         await second.wait_played()
         assert np.count_nonzero(it.played == 77) >= RATE - 2 * FRAME
+
+
+async def test_a_reply_that_was_heard_is_not_played_again_when_the_peer_comes_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with rig(Traits(output_rate=RATE, rewind_s=5.0)) as it:
+        heard, second = (it.playout.open_speech(name) for name in ("heard", "second"))
+        for speech, value in ((heard, 7), (second, 3)):
+            speech.release()
+            await speech.send(constant(0.5 if speech is heard else 3.0, value))
+            speech.finish()
+        await trio.sleep(1.5)
+        it.playout.hold()
+        it.playout.release()
+        await second.wait_played()
+        assert np.count_nonzero(it.played == 7) == RATE // 2
+        assert heard.heard().samples == RATE // 2
