@@ -243,7 +243,7 @@ class MemoryPeer:
     async def _write(self, inbound: Inbound, outbox: OutboxReader) -> None:
         far_end = self._far_end
         while True:
-            operation = await outbox.next()
+            operation = await outbox.next(self._take_at_once)
             while not far_end._reads.is_set():
                 await far_end._reads.wait()
             far_end._hear(operation)
@@ -252,6 +252,13 @@ class MemoryPeer:
                 return
             if isinstance(operation, Mark) and self.traits.confirms:
                 self._confirm(inbound)
+
+    def _take_at_once(self, operation: Operation) -> bool:
+        """Let it be heard in the step that made it, if nothing is in the way; see OutboxReader."""
+        if not self._far_end._reads.is_set() or isinstance(operation, HangUp | Mark):
+            return False
+        self._far_end._hear(operation)
+        return True
 
     async def _read(self, inbound: Inbound, scope: trio.CancelScope) -> None:
         async with self._far_end._receiver:
