@@ -30,12 +30,15 @@ def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[byte
         (["say", "...", "-o", "x.wav"], "nothing that can be said"),
         (["say", "hi", "--voice", "zork", "-o", "x.wav"], "there is no voice 'zork'"),
         (["say", "<speak>", "--ssml", "-o", "x.wav"], "SSML, line 1"),
+        (["say", "hi", "--bit-rate", "5", "-o", "x.mp3"], "bit_rate"),
+        (["say", "hi", "--bit-rate", "64000", "-o", "x.wav"], "wav has no setting 'bit_rate'"),
         (["say", "--bogus"], "there is no option --bogus"),
         (["transcribe", "--bogus"], "there is no option --bogus"),
         (["transcribe", "missing.wav"], "missing.wav: No such file or directory"),
         (["speech", "--host", "0.0.0.0"], "can be reached by other machines"),
         (["speech", "--engine", "zork"], "there is no engine 'zork'"),
         (["speech", "--max-active", "0"], "max_active"),
+        (["speech", "--max-active-a-key", "0"], "max_active_a_key"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(arguments, told, capsys, monkeypatch, tmp_path: Path) -> None:

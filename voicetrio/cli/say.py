@@ -14,6 +14,7 @@ import trio
 from cyclopts import Parameter
 
 from voicetrio.audio.codecs import FORMATS, audio_format
+from voicetrio.audio.codecs.settings import make_settings
 from voicetrio.cli.console import make_progress
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.errors import ConfigError
@@ -37,6 +38,7 @@ class _Options:
     voice: str | None
     speed: float
     rate: int | None
+    bit_rate: int | None
     ssml: bool
     tags: bool
     normalise: bool
@@ -62,6 +64,7 @@ def say(
     voice: Annotated[str | None, Parameter(help="A voice, or a mix such as a(2)+b(1).")] = None,
     speed: Annotated[float, Parameter(help="From 0.25 to 4.")] = 1.0,
     rate: Annotated[int | None, Parameter(help="Hertz of the audio.")] = None,
+    bit_rate: Annotated[int | None, Parameter(help="Bits per second, of mp3, aac and opus.")] = None,
     ssml: Annotated[bool, Parameter(help="The text is SSML.")] = False,
     tags: Annotated[bool, Parameter(help="Heed [pause:1s], [rate:1.2] and [voice:name].")] = False,
     normalise: Annotated[
@@ -86,6 +89,7 @@ def say(
         voice=voice,
         speed=speed,
         rate=rate,
+        bit_rate=bit_rate,
         ssml=ssml,
         tags=tags,
         normalise=normalise,
@@ -111,6 +115,8 @@ def _format_of(out: str) -> str:
 async def _say(options: _Options, _stop: StopRequest) -> int:
     script = read_script(options.text, ssml=options.ssml, tags=options.tags)
     fmt = audio_format(options.format)
+    settings = {} if options.bit_rate is None else {"bit_rate": options.bit_rate}
+    make_settings(fmt.name, settings)  # tells what is wrong before a model is loaded
     with ExitStack() as stack:
         advance = _progress(stack, count_words(script), quiet=options.quiet)
         async with open_engines(available_engines()) as engines:
@@ -123,6 +129,7 @@ async def _say(options: _Options, _stop: StopRequest) -> int:
                     normalise=options.normalise,
                 ),
                 format=fmt,
+                settings=settings,
             )
             if options.out == STANDARD:
                 await render(rendering, engines, _to_standard_output)

@@ -33,6 +33,7 @@ class _Options:
     max_input_chars: int
     max_active: int
     max_waiting: int
+    max_active_a_key: int
     requests_a_minute: float
     idle_s: float
     keys: tuple[str, ...]
@@ -53,6 +54,9 @@ def speech(
     max_input_chars: Annotated[int, Parameter(help="Longest text.")] = 4096,
     max_active: Annotated[int, Parameter(help="Requests that are worked on at once.")] = 64,
     max_waiting: Annotated[int, Parameter(help="Requests that may wait.")] = 64,
+    max_active_a_key: Annotated[
+        int | None, Parameter(help="Requests of one key, or one address, at once; by default all of them.")
+    ] = None,
     requests_a_minute: Annotated[float, Parameter(help="Of one key, or one address.")] = math.inf,
     idle_s: Annotated[float, Parameter(help="Unload a model after so many seconds without use.")] = math.inf,
 ) -> int:
@@ -72,6 +76,7 @@ def speech(
         max_input_chars=max_input_chars,
         max_active=max_active,
         max_waiting=max_waiting,
+        max_active_a_key=max_active + max_waiting if max_active_a_key is None else max_active_a_key,
         requests_a_minute=requests_a_minute,
         idle_s=idle_s,
         keys=_read_keys(keys_file),
@@ -97,7 +102,7 @@ async def _speech(options: _Options, stop: StopRequest) -> int:
             max_input_chars=options.max_input_chars,
             max_active=options.max_active,
             max_waiting=options.max_waiting,
-            max_active_a_key=options.max_active + options.max_waiting,
+            max_active_a_key=options.max_active_a_key,
             requests_a_minute=options.requests_a_minute,
             idle_s=options.idle_s,
         )

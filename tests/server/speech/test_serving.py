@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.server.speech.asgi import get, open_call, post
+from tests.server.speech.asgi import form, get, open_call, post
 from tests.server.speech.fakes import CALL_S, Tone, open_app
 from voicetrio.errors import ConfigError
 from voicetrio.server.speech.keys import ApiKeys
@@ -77,6 +77,16 @@ async def test_one_clients_requests_a_minute_are_limited(autojump_clock) -> None
         assert wait_s == pytest.approx(30 - 2 * CALL_S, abs=1)
         await trio.sleep(wait_s)
         assert (await post(app, SPEECH, BODY)).status == 200
+
+
+async def test_a_recording_that_would_be_refused_is_not_read_first(autojump_clock) -> None:
+    body, headers = form({"file": b"x" * 1_000_000})
+    async with open_app(requests_a_minute=1) as (app, _):
+        assert (await post(app, SPEECH, BODY)).status == 200
+        async with open_call(app, "/v1/audio/transcriptions", body, headers=headers) as call:
+            pieces = len(call._pieces)
+        assert call.answer.status == 429
+        assert len(call._pieces) == pieces
 
 
 async def test_a_client_that_leaves_the_queue_frees_its_place(autojump_clock) -> None:

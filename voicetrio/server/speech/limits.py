@@ -59,11 +59,12 @@ class Admission:
         self._durations_s: deque[float] = deque(maxlen=RECENT)
         self._admitted = self._refused_rate = self._refused_concurrent = self._refused_full = 0
 
-    @asynccontextmanager
-    async def slot(self, client_name: str) -> AsyncIterator[None]:
-        """Wait for a slot, and hold it in this block.  Raises ApiError 429 or 503, at once."""
-        client = self._client(client_name)
-        self._check_client(client)
+    def check(self, client_name: str) -> None:
+        """Raise ApiError 429 or 503 if a request of this client would be refused now.
+
+        It is for a request whose body is large: the client learns it before it has sent all of it.
+        """
+        self._check_client(self._client(client_name))
         waiting = self._limiter.statistics().tasks_waiting
         if self._limiter.available_tokens < 1 and waiting >= self._settings.max_waiting:
             self._refused_full += 1
@@ -73,6 +74,12 @@ class Admission:
                 code="server_busy",
                 retry_after_s=self._mean_s() * (waiting + 1) / self._settings.max_active,
             )
+
+    @asynccontextmanager
+    async def slot(self, client_name: str) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it in this block.  Raises ApiError 429 or 503, at once."""
+        self.check(client_name)
+        client = self._client(client_name)
         client.tokens -= 1
         client.open += 1
         holder = object()

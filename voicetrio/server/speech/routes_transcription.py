@@ -61,6 +61,7 @@ class TranscriptionRoutes:
     async def transcriptions(self, request: Request) -> Job:
         """Tell what is said in a recording."""
         client = self._service.client(request)
+        self._service.admission.check(client)
         wanted = await self._read(request)
         return self._service.job("transcription", client, partial(self._answer, wanted), param="file")
 
