@@ -70,7 +70,7 @@ async def test_what_is_left_before_the_deadline_is_ended_gracefully(autojump_clo
     assert handler.sessions[0].result.reason == "server_restart"
 
 
-async def test_at_the_deadline_what_is_left_is_cancelled(autojump_clock):
+async def test_at_the_deadline_nothing_is_left(autojump_clock):
     async def stubborn(context) -> None:
         await trio.sleep_forever()
 
@@ -91,7 +91,7 @@ async def test_at_the_deadline_what_is_left_is_cancelled(autojump_clock):
             began = trio.current_time()
             _messages, closed = await read_to_end(socket)
             assert closed.code == 1001
-    assert trio.current_time() - began < 13
+    assert 8.5 < trio.current_time() - began <= 10
     assert sessions[0].result.reason in ("cancelled", "server_restart")
 
 

@@ -3,7 +3,9 @@
 1. From the first call on nobody new is let in; ``/readyz`` says so; the sessions are told how long they have.
 2. Sessions end by themselves, as conversations do.
 3. ``last_words_s`` before the deadline those that are left are ended gracefully.
-4. At the deadline what is left is cancelled.  A second call can only bring the deadline nearer.
+4. ``CLEANUP_S`` before the deadline what is left is cancelled, so that at the deadline nothing is left.
+
+A second call can only bring the deadline nearer.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ import trio
 from voicetrio.server.peer import ServedPeer
 
 __all__ = ["Drain", "Served"]
+
+CLEANUP_S = 1.0
+"""What a cancelled session may take to clean up; less where the whole drain is short."""
 
 
 class Served(Protocol):
@@ -43,13 +48,13 @@ class Drain:
 
     def __init__(self, sessions: Callable[[], Collection[Served]]) -> None:
         self._sessions = sessions
-        self._last_words_s = 0.0
+        self._last_words_s = self._cleanup_s = 0.0
         self._changed = trio.Event()
         self._code = 1012
         self.reason = ""
         """Why it drains; empty while it does not."""
         self.deadline = math.inf
-        """When what is left is cancelled."""
+        """When nothing is left."""
 
     def begin(self, within_s: float, *, last_words_s: float, code: int, reason: str) -> None:
         """Drain within ``within_s`` seconds, and close what is left with ``code``."""
@@ -57,6 +62,7 @@ class Drain:
         if deadline < self.deadline:
             self.deadline = deadline
             self._last_words_s = max(self._last_words_s, last_words_s)
+            self._cleanup_s = min(CLEANUP_S, within_s / 10)
             self._code, self.reason = code, self.reason or reason
             for served in tuple(self._sessions()):
                 served.peer.warn(self.reason, within_s)
@@ -74,10 +80,10 @@ class Drain:
             await self._changed.wait()
         await self._wait_empty(lambda: self._last_words_s)
         for served in tuple(self._sessions()):
-            left_s = max(0.0, self.deadline - trio.current_time())
+            left_s = max(0.0, self.deadline - self._cleanup_s - trio.current_time())
             # The goodbye takes a moment, too: what is being said ends before the deadline.
             served.peer.end(self.reason, left_s * 0.8, code=self._code)
-        await self._wait_empty(lambda: 0.0)
+        await self._wait_empty(lambda: self._cleanup_s)
         while self._sessions():
             changed = self._changed
             for served in tuple(self._sessions()):

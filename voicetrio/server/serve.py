@@ -34,7 +34,9 @@ from voicetrio.connection.websocket import (
     UpgradeRequest,
     accept_websocket,
 )
+from voicetrio.connection.websocket.ready import open_ready_sockets
 from voicetrio.errors import ConfigError
+from voicetrio.runtime.alarms import open_alarms
 from voicetrio.runtime.deadlines import cleanup
 from voicetrio.runtime.queues import QueueStatistics, QueueWatch, watching_queues
 from voicetrio.server.admission import Admission, AdmissionStatistics, Ticket
@@ -199,7 +201,7 @@ class SessionServer:
 
         From now on upgrades are refused with 503.  Sessions may finish; those that are left
         ``last_words_s`` (by default that of the settings) before the deadline are ended gracefully with
-        ``reason``, and what is left at the deadline is cancelled.  Their connections are closed with
+        ``reason``; what is left is cancelled in time for the deadline.  Their connections are closed with
         ``code``: 1012 (restart) or 1001 (going away). Then ``serve_sessions`` returns.
         """
         self._admission.is_draining = True
@@ -231,7 +233,7 @@ class SessionServer:
 
     async def _serve(self) -> None:
         """Run the server's tasks until it was closed or drained, and its last session is over."""
-        async with trio.open_nursery() as watches:
+        async with open_alarms(), open_ready_sockets(), trio.open_nursery() as watches:
             watches.start_soon(self.load.run, name=f"load watch {self.url}")
             watches.start_soon(self._run_drain, name=f"drain {self.url}")
             async with trio.open_nursery() as nursery:
