@@ -78,6 +78,6 @@ def test_the_server_serves_until_it_is_interrupted() -> None:
         line = server.stdout.readline().decode()
         url = line.split()[2]
         with urllib.request.urlopen(f"{url}/readyz", timeout=60) as answer:
-            assert json.load(answer) == {"status": "ready"}
+            assert answer.read() == b"ready\n"
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0

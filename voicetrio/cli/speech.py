@@ -15,6 +15,7 @@ import trio
 from cyclopts import Parameter
 
 from voicetrio.cli.console import make_console
+from voicetrio.cli.low_latency import low_latency
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.errors import ConfigError, MissingExtra
 
@@ -112,6 +113,7 @@ async def _speech(options: _Options, stop: StopRequest) -> int:
         engines, settings=settings, keys=ApiKeys(options.keys), workers=options.workers
     ) as service:
         with ExitStack() as asked:
+            asked.enter_context(low_latency())
             async with trio.open_nursery() as nursery:
                 server = await nursery.start(
                     partial(

@@ -97,6 +97,7 @@ async def test_a_voice_tag_changes_the_voice_and_captions_name_it(autojump_clock
         ('<speak><say-as interpret-as="characters">ABC</say-as></speak>', 0.3),
         ('<speak><say-as interpret-as="digits">1234</say-as></speak>', 0.4),
         ('<speak><phoneme ph="wɜld">world</phoneme> <voice name="high">two</voice></speak>', 0.2),
+        ('<?xml version="1.0" encoding="UTF-16"?><speak>one two</speak>', 0.2),
         ("<speak><emphasis>one</emphasis> <lang>two</lang> &amp;</speak>", 0.3),
     ],
 )

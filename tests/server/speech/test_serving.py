@@ -55,6 +55,8 @@ async def test_what_cannot_wait_is_told_when_to_come_back(autojump_clock) -> Non
             for _ in range(5):
                 nursery.start_soon(ask, app)
                 await trio.testing.wait_all_tasks_blocked()
+            ready = await get(app, "/readyz")
+            assert (ready.status, ready.body) == (503, b"full\n")
         assert sorted(statuses) == [(200, None)] * 3 + [(503, "3")] * 2
         assert service.admission.statistics().refused_full == 2
 
@@ -105,10 +107,11 @@ async def test_health_answers_while_every_worker_speaks(autojump_clock) -> None:
         async with open_call(app, SPEECH, BODY) as call:
             await trio.testing.wait_all_tasks_blocked()
             start = trio.current_time()
-            assert (await get(app, "/healthz")).json["status"] == "ok"
-            assert (await get(app, "/readyz")).status == 200
+            assert (await get(app, "/healthz")).body == b"ok\n"
+            assert (await get(app, "/readyz")).body == b"ready\n"
             service.is_draining = True
-            assert (await get(app, "/readyz")).status == 503
+            refused = await get(app, "/readyz")
+            assert (refused.status, refused.body) == (503, b"draining\n")
             assert (await get(app, "/healthz")).status == 200
             assert trio.current_time() == start
             call.left.set()

@@ -190,6 +190,7 @@ async def test_text_is_spoken_while_it_is_written(name) -> None:
         ([{"type": "start", "speed": 9}], "speed", "invalid_value"),
         ([{"type": "start"}, "nonsense"], None, "invalid_json"),
         ([{"type": "start"}, {"type": "text", "text": 5}], "text", "invalid_value"),
+        ([{"type": "start"}, {"type": "text", "text": "half \ud800 of it"}], "text", "invalid_value"),
         ([{"type": "start"}, {"type": "zork"}], "type", "invalid_value"),
         ([{"type": "start"}, ["text"]], "type", "invalid_value"),
         ([{"type": "start"}, text("x" * 200)], "text", "too_long"),

@@ -74,6 +74,12 @@ def test_what_cannot_be_said_is_silence(engine, model) -> None:
     assert clause.words == (("...", 0, 0),)
 
 
+def test_odd_characters_in_a_word_with_a_given_sound_do_no_harm(engine, model) -> None:
+    words = spell_out("tom\0ato\u2028", pronunciations={"tom\0ato": Pronunciation(ipa="haɪ")})
+    assert any(word.ipa for word in words)
+    assert model.speak(words, ((engine.voices[0].name, 1.0),), 1.0).samples.size
+
+
 def test_phonemes_are_told_where_they_are_known(engine, model) -> None:
     words = spell_out("Hello tomato.", pronunciations={"tomato": Pronunciation(ipa="haɪ")})
     if engine.name == "flite":

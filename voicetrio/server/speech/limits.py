@@ -59,15 +59,21 @@ class Admission:
         self._durations_s: deque[float] = deque(maxlen=RECENT)
         self._admitted = self._refused_rate = self._refused_concurrent = self._refused_full = 0
 
+    @property
+    def is_full(self) -> bool:
+        """True while everybody who comes is refused."""
+        waiting = self._limiter.statistics().tasks_waiting
+        return self._limiter.available_tokens < 1 and waiting >= self._settings.max_waiting
+
     def check(self, client_name: str) -> None:
         """Raise ApiError 429 or 503 if a request of this client would be refused now.
 
         It is for a request whose body is large: the client learns it before it has sent all of it.
         """
         self._check_client(self._client(client_name))
-        waiting = self._limiter.statistics().tasks_waiting
-        if self._limiter.available_tokens < 1 and waiting >= self._settings.max_waiting:
+        if self.is_full:
             self._refused_full += 1
+            waiting = self._limiter.statistics().tasks_waiting
             raise ApiError(
                 503,
                 f"the server is busy: {waiting} requests wait already",

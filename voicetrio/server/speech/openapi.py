@@ -42,7 +42,7 @@ _GETS: Final = (
     ("/v1/models/{name}", "Tell of one model."),
     ("/v1/audio/voices", "List the voices of every engine."),
     ("/healthz", "200 as long as the process runs."),
-    ("/readyz", "503 once the server takes no more work."),
+    ("/readyz", "503, and why, when the next request would not be let in."),
     ("/metrics", "What is counted, for Prometheus."),
 )
 _FORM: Final[dict[str, Any]] = {

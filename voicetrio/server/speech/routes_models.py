@@ -12,7 +12,6 @@ from starlette.routing import Route
 from voicetrio.server.speech.errors import ApiError
 from voicetrio.server.speech.service import SpeechService
 from voicetrio.services.speech.engines import MODEL_ALIASES
-from voicetrio.version import __version__
 
 __all__ = ["ModelRoutes"]
 
@@ -60,17 +59,16 @@ class ModelRoutes:
             unloaded.append(self._service.recogniser.names[0])
         return JSONResponse({"unloaded": unloaded})
 
-    async def healthz(self, _request: Request) -> JSONResponse:
-        """Answer 200 as long as the process runs."""
+    async def healthz(self, _request: Request) -> Response:
+        """Answer 200 as long as the event loop answers, as the session server does."""
         await trio.lowlevel.checkpoint()
-        return JSONResponse({"status": "ok", "version": __version__})
+        return PlainTextResponse("ok\n")
 
-    async def readyz(self, _request: Request) -> JSONResponse:
-        """Answer 503 once the server takes no more work."""
+    async def readyz(self, _request: Request) -> Response:
+        """Answer 503, with the reason, when the next request would not be let in."""
         await trio.lowlevel.checkpoint()
-        if self._service.is_draining:
-            return JSONResponse({"status": "draining"}, 503)
-        return JSONResponse({"status": "ready"})
+        why = self._service.why_not_ready()
+        return PlainTextResponse(f"{why or 'ready'}\n", 200 if why is None else 503)
 
     async def metrics(self, request: Request) -> Response:
         """Tell everything that is counted, for Prometheus."""

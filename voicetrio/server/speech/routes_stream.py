@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, final
@@ -45,6 +46,7 @@ __all__ = ["StreamRoutes"]
 TEXTS_AHEAD: Final = 32
 """Messages that may wait while the voice speaks; then the client's socket is not read any more."""
 NORMAL, POLICY, INTERNAL = 1000, 1008, 1011
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @final
@@ -186,6 +188,9 @@ class _Stream:
     def _checked(self, text: object) -> str:
         if not isinstance(text, str):
             raise ApiError(400, "text: must be a string", param="text", code="invalid_value")
+        if _SURROGATE.search(text):
+            # JSON can escape half a character; nothing that was said of it could be sent back.
+            raise ApiError(400, "text: holds half a character", param="text", code="invalid_value")
         self._chars += len(text)
         most = self._service.settings.max_streamed_chars
         if self._chars > most:

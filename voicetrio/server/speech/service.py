@@ -44,6 +44,12 @@ class SpeechService:
         """Return the counts of every model so far."""
         return [*self.engines.statistics(), self.recogniser.statistics()]
 
+    def why_not_ready(self) -> str | None:
+        """Return why no request would be let in now: ``draining`` or ``full``; else None."""
+        if self.is_draining:
+            return "draining"
+        return "full" if self.admission.is_full else None
+
     def client(self, connection: HTTPConnection) -> str:
         """Return who is asking, for limits.  Raises ApiError 401."""
         peer = connection.client.host if connection.client is not None else "unknown"

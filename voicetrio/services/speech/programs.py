@@ -123,9 +123,14 @@ def _find(program: str) -> str:
 def _text(words: Sequence[SpokenWord]) -> str:
     # A pronunciation in IPA cannot be given to these programs: the written word is said.
     return " ".join(
-        (" ".join(word.spoken) if word.spoken else word.written if word.ipa else "") + word.pause
+        (" ".join(word.spoken) if word.spoken else _printable(word.written) if word.ipa else "") + word.pause
         for word in words
     )
+
+
+def _printable(written: str) -> str:
+    """Return what can be an argument of a program: no control characters, no half ones."""
+    return "".join(character for character in written if character.isprintable())
 
 
 def _run(command: list[str], text: str, rate: int) -> Samples:

@@ -78,7 +78,7 @@ class _Reader:
         self._levels: list[_Level] = []
         self._text: list[str] = []
         self._whole: list[str] = []
-        self._parser = expat.ParserCreate()
+        self._parser = expat.ParserCreate("utf-8")  # whatever the document says of its bytes: it came as text
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
