@@ -489,3 +489,58 @@ def test_statistics_add_up():
     assert "one" in repr(receiver)
     sender.close()
     assert sender.statistics().state == "ended"
+
+
+# --- a loop over a link: the same promises as receive ---
+
+
+async def test_a_loop_that_waits_ends_with_the_stream(autojump_clock):
+    sender, receiver = open_link()
+    got = []
+
+    async def collect():
+        got.extend([item async for item in receiver])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(collect)
+        await settle()
+        await sender.send(1)
+        await settle()
+        sender.close()
+    assert got == [1]
+
+
+async def test_a_loop_that_waits_is_told_of_a_broken_sender(autojump_clock):
+    sender, receiver = open_link()
+    with pytest.RaisesGroup(pytest.RaisesExc(LinkBroken, match="no more")):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.__anext__)
+            await settle()
+            sender.abort(ValueError("no more"))
+
+
+async def test_a_cancelled_loop_loses_nothing(autojump_clock):
+    sender, receiver = open_link(max_items=2)
+    with trio.move_on_after(1) as scope:
+        await receiver.__anext__()
+    assert scope.cancelled_caught
+    await sender.send("kept")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await receiver.__anext__()
+    assert scope.cancelled_caught
+    assert await receiver.receive() == "kept"
+
+
+async def test_a_loop_over_a_closed_end_is_refused():
+    _sender, receiver = open_link()
+    receiver.close()
+    with pytest.raises(trio.ClosedResourceError):
+        await receiver.__anext__()
+
+
+async def test_a_turn_of_a_loop_is_a_checkpoint_though_an_item_is_there():
+    sender, receiver = open_link()
+    sender.send_nowait(1)
+    with trio.testing.assert_checkpoints():
+        assert await receiver.__anext__() == 1
