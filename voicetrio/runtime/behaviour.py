@@ -91,6 +91,10 @@ class SessionContext:
         """Ask the session to end, as its owner would with ``session.end``."""
         self._on_end_request(reason)
 
+    def _let_go(self) -> None:
+        """Forget the session, which is over: it would be kept by its own parts."""
+        self._on_end_request = _ignore
+
     def provide(self, conversation: Conversational) -> None:
         """Let ``conversation`` answer ``session.say`` and be ``session.conversation``."""
         self._conversation = conversation
@@ -114,6 +118,10 @@ class SessionContext:
         """Shield what is inside, until ``within_s`` seconds are over or the session's ``close_by``."""
         with self._deadlines.cleanup(within_s) as scope:
             yield scope
+
+
+def _ignore(_reason: str) -> None:
+    """Do nothing: a session that is over cannot end."""
 
 
 @final

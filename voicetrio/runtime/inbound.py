@@ -48,8 +48,8 @@ class SessionInbound:
         hub: EventHub,
         playout: Playout,
         outbox: Outbox,
-        on_source_ended: Callable[[], None],
-        end: Callable[..., None],
+        on_source_ended: Callable[[], object],
+        end: Callable[..., object],
     ) -> None:
         self._gate = gate
         self._hub = hub
@@ -77,6 +77,10 @@ class SessionInbound:
         if not self._shut:
             self._shut = True
             self._sender.close()
+
+    def _let_go(self) -> None:
+        """Forget the session, which is over: it would be kept by its own parts."""
+        self._on_source_ended = self._end = _ignore
 
     async def send(self, frame: AudioFrame) -> None:
         """Give audio and wait for room; see Inbound."""
@@ -150,3 +154,7 @@ class SessionInbound:
 
     def _refuse(self) -> None:
         self._refused += 1
+
+
+def _ignore(*_arguments: object, **_named: object) -> None:
+    """Do nothing: a session that is over does nothing about it either."""

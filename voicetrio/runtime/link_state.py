@@ -271,7 +271,7 @@ class Link(Generic[T]):
             return  # the first cause is the one that matters
         self._settle("broken")
         self._broken = True
-        self._cause = cause
+        self._cause = cause if self.receivers else None  # it holds frames: see ``receiver_closed``
         for task in self.sending:
             reschedule(task, outcome.Error(self._refusal()))
         self.sending.clear()
@@ -292,6 +292,7 @@ class Link(Generic[T]):
         if self.receivers:
             return
         self._settle("stopped")
+        self._cause = None  # nobody will be told of it, and the link may be kept for its statistics
         for task in self.sending:
             reschedule(task, outcome.Error(self._refusal()))
         self.sending.clear()

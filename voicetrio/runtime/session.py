@@ -265,10 +265,13 @@ class Session:
             self._fail(what, exc)
         except BaseExceptionGroup as group:
             failures, rest = group.split(Exception)
-            if failures is not None:
-                self._fail(what, failures)
-            assert rest is not None  # or else it were an ExceptionGroup
-            raise rest from None
+            try:
+                if failures is not None:
+                    self._fail(what, failures)
+                assert rest is not None  # or else it were an ExceptionGroup
+                raise rest from None
+            finally:
+                del failures, rest  # a frame with its own exception in it is garbage, see ``running``
         await trio.lowlevel.checkpoint()
 
     async def _run_behaviour(self) -> None:
@@ -429,7 +432,9 @@ class Session:
         self._gate.shut()
         self._inbound.shut()
         self._inbound.inlet.close()
+        self._inbound._let_go()
         self._context._provided.set()
+        self._context._let_go()
         self._cut = self.playout.cut()
         error: Exception | None = None
         if self._failures:
