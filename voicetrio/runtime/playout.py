@@ -22,6 +22,7 @@ from voicetrio.events import PlayoutSlipped
 from voicetrio.frames import AudioFrame, Samples
 from voicetrio.machines.ledger import PlayoutLedger
 from voicetrio.machines.pacing import Pacer, SlipReport
+from voicetrio.runtime.alarms import Alarm, alarm_clock
 from voicetrio.runtime.emit import emit
 from voicetrio.runtime.outbox import Gate, Outbox
 from voicetrio.runtime.speech import Speech, SpeechSettings
@@ -96,7 +97,10 @@ class Playout:
         self._taps: list[Callable[[AudioFrame], object]] = []
         self._running = False
         self._held = False
-        self._wake: trio.Event | None = None
+        self._alarm: Alarm | None = None
+        self._resting = True
+        """Nothing sounds: it waits to be poked."""
+        self._wake_at = 0.0
         self._became_idle = trio.Event()
         self._ticks = 0
         self._blocked = 0
@@ -223,25 +227,34 @@ class Playout:
 
     async def run(self) -> None:
         """Make each frame when it is due, until cancelled."""
+        self._alarm = alarm_clock().add(self._on_time)
         self._running = True
         try:
             # What was started before this task may sound already.
-            self._begin(trio.current_time())
-            while True:
-                if self._held or not self.is_active:
-                    self._tell_slips(trio.current_time(), last=True)
-                    self._became_idle.set()
-                    self._wake = trio.Event()
-                    await self._wake.wait()
-                    self._begin(trio.current_time())
-                now = trio.current_time()
-                self._catch_up(now)
-                due = self._pacer.due
-                wake_at = due if due > now else now + self._frame_s
-                await trio.sleep_until(wake_at)
-                self._late += trio.current_time() - wake_at >= self._frame_s
+            self._alarm.set(trio.current_time())
+            await self._alarm.attend()
         finally:
             self._running = False
+            self._alarm.close()
+
+    def _on_time(self) -> None:
+        """Make what is due, and say when to come again; without anything to play, wait to be poked."""
+        now = trio.current_time()
+        if self._held or not self.is_active:
+            self._tell_slips(now, last=True)
+            self._resting = True
+            self._became_idle.set()
+            return
+        if self._resting:
+            self._resting = False
+            self._begin(now)
+        else:
+            self._late += now - self._wake_at >= self._frame_s
+        self._catch_up(now)
+        due = self._pacer.due
+        self._wake_at = due if due > now else now + self._frame_s
+        assert self._alarm is not None
+        self._alarm.set(self._wake_at)
 
     async def wait_drained(self) -> None:
         """Wait until everything that was released is heard."""
@@ -359,9 +372,9 @@ class Playout:
 
     def _poke(self) -> None:
         """Something may sound now: end the sleep of an idle playout."""
-        if self._wake is not None and self.is_active and not self._held:
-            wake, self._wake = self._wake, None
-            wake.set()
+        if self._resting and self._running and self.is_active and not self._held:
+            assert self._alarm is not None
+            self._alarm.set(trio.current_time())
 
     def _enqueue(self, speech: Speech) -> None:
         self._queue.append(speech)

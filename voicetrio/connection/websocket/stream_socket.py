@@ -24,13 +24,14 @@ import trio
 
 from voicetrio.connection.websocket.direct import direct_socket
 from voicetrio.connection.websocket.driver import Driver
+from voicetrio.connection.websocket.ready import ReadySockets, ready_sockets
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits, SocketStatistics
 from voicetrio.machines.rate_limit import TokenBucket
 from voicetrio.runtime.deadlines import cleanup
 
 __all__ = ["StreamSocket", "open_stream_socket"]
 
-RECEIVE_BYTES = 65536
+RECEIVE_BYTES = 16384
 LAST_WORD_S = 0.05
 """A socket that is cancelled has so long to write its goodbye, where it cannot be written without waiting."""
 MESSAGE_OVERHEAD_BYTES = 64
@@ -124,21 +125,43 @@ class StreamSocket:
     async def _read(self) -> None:
         self._is_reading = True
         await trio.lowlevel.checkpoint()
-        receive_some = (self._direct or self._stream).receive_some
+        together = ready_sockets() if self._direct is not None else None
         try:
             self._take(self._driver.take_messages())
-            while True:
-                data = bytes(await receive_some(RECEIVE_BYTES))
-                if not self._byte_rate.take(len(data), trio.current_time()):
-                    self._driver.fail(1008, "data comes faster than the limit")
-                self._take(self._driver.receive(data))
-                if not data or self._driver.may_drop:
-                    break
+            if together is None:
+                await self._read_alone()
+            else:
+                await self._read_among(together)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(SocketClosed(None, f"the connection broke: {error}", "network"))
         finally:
             self._is_reading = False
         self._end(self._driver.outcome())
+
+    async def _read_alone(self) -> None:
+        receive_some = (self._direct or self._stream).receive_some
+        while not self._take_data(bytes(await receive_some(RECEIVE_BYTES))):
+            pass
+
+    async def _read_among(self, together: ReadySockets) -> None:
+        """Let the task that reads the server's sockets read this one, too."""
+        direct = self._direct
+        assert direct is not None
+
+        def read() -> None:
+            data = direct.read_nowait(RECEIVE_BYTES)
+            if data is not None and self._take_data(data):
+                guest.leave()
+
+        with together.watching(direct.descriptor, read) as guest:
+            await guest.wait_over()
+
+    def _take_data(self, data: bytes) -> bool:
+        """Take what was read, ``b""`` at its end; return whether nothing more is to be read."""
+        if not self._byte_rate.take(len(data), trio.current_time()):
+            self._driver.fail(1008, "data comes faster than the limit")
+        self._take(self._driver.receive(data))
+        return not data or self._driver.may_drop
 
     def _take(self, messages: list[Message]) -> None:
         """Put what was read where it belongs; never waits."""
