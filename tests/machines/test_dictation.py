@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from voicetrio.events import Transcript, TranscriptWord
@@ -28,7 +28,8 @@ def said(text: str, start: int, *, final: bool = True, end: int | None = None) -
 
 def taken(dictation: Dictation, *, final: bool = True) -> list[tuple[str, int | None]]:
     told = []
-    while (transcript := dictation.take()) is not None:
+    while (dictated := dictation.take()) is not None:
+        transcript = dictated.transcript
         if transcript.final or not final:
             told.append((transcript.text, transcript.position))
     return told
@@ -200,16 +201,17 @@ def test_an_interim_text_grows_on_the_final_one(dictation: Dictation) -> None:
         max_size=40,
     )
 )
+@example([("speak", 100), ("ask", None), ("hear", False), ("wait", 2), ("hear", True), ("speak", 100)])
 def test_every_stop_gets_one_answer_and_no_final_word_is_told_twice(script: list[tuple[str, object]]) -> None:
     dictation = Dictation(RATE)
-    now, at, number = 0.0, 0, 0
+    now, at = 0.0, 0
     stops: list[int] = []
     finals: list[Transcript] = []
 
     def collect() -> None:
-        while (transcript := dictation.take()) is not None:
-            if transcript.final:
-                finals.append(transcript)
+        while (dictated := dictation.take()) is not None:
+            if dictated.transcript.final:
+                finals.append(dictated.transcript)
 
     for what, value in script:
         now += 0.05
@@ -222,12 +224,11 @@ def test_every_stop_gets_one_answer_and_no_final_word_is_told_twice(script: list
                 dictation.stop(at, now)
                 at += 300
             case "hear":
-                word = TranscriptWord(f"w{number}", at - 90, at - 10)
-                number += bool(value)
+                word = TranscriptWord(f"w{at}", at - 90, at - 10)  # named by its place
                 dictation.heard(
                     Hypothesis(text=word.text, final=bool(value), start=at - 90, end=at, words=(word,)), now
                 )
-                at += 100
+                at += 100 * bool(value)  # an interim one is said again
             case "ask":
                 dictation.asked(now)
             case "finalized":
@@ -290,8 +291,9 @@ def test_what_was_said_is_told_when_the_audio_ends_although_no_boundary_ever_cam
     taken(dictation)
     dictation.end(2000, 2.0)
     dictation.tick(dictation.deadline)
-    transcript = dictation.take()
-    assert transcript is not None
+    dictated = dictation.take()
+    assert dictated is not None
+    transcript = dictated.transcript
     assert (transcript.text, transcript.start, transcript.position) == ("go forward", 1000, 2000)
 
 

@@ -404,3 +404,21 @@ def test_a_retraction_before_any_turn_reopens_nothing():
     turns.reopen()
     assert not turns.is_open
     assert say(turns, 1000, 2000, "Go forward.") == [Started(1000), Speculate("Go forward.")]
+
+
+def test_a_source_that_decides_ends_the_turn_without_a_wait():
+    turns = Turns(RATE)
+    say(turns, 1000, 2000, "One two,")  # digits and an open comma would wait longest
+    assert turns.over(2600) == [Ended("One two,", 2000, 0.6, 0.3)]
+    assert not turns.is_open
+
+
+def test_a_source_cannot_end_what_is_spoken_or_has_no_text_yet():
+    turns = Turns(RATE)
+    assert turns.over(500) == []
+    turns.speech_started(1000)
+    assert turns.over(1500) == []
+    turns.speech_stopped(1000, 2000, 2250)
+    assert turns.over(2300) == []
+    assert turns.transcript(1000, 2000, "Go.", 2500) == [Started(1000), Speculate("Go.")]
+    assert turns.over(2500) == [Ended("Go.", 2000, 0.5, 0.25)]

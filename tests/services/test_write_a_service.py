@@ -13,6 +13,7 @@ import trio
 
 from tests.services.vendors import plain, speak
 from voicetrio.connection.websocket import Refusal, UpgradeRequest
+from voicetrio.conversation import RecogniserTurns
 from voicetrio.errors import ConfigError, ServiceError
 from voicetrio.testing.standins.fault import Drop, Fault, Garble
 from voicetrio.testing.standins.server import Standin, StandinConnection, open_standin
@@ -118,9 +119,12 @@ async def test_it_says_whose_fault_it_is(
 def test_the_agent_on_the_page_of_a_vendor_can_be_made(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ASSEMBLYAI", "CARTESIA", "DEEPGRAM", "ELEVENLABS"):
         monkeypatch.setenv(f"{name}_API_KEY", "a-key")
-    (source,) = programs(DOCS / "services" / f"{vendor}.md")
-    names: dict[str, Any] = {}
-    exec(compile(source, vendor, "exec"), names)
-    agent = names["agent"]
-    assert agent.stt().rate == 16000
-    assert agent.tts().rate == 24000
+    for source in programs(DOCS / "services" / f"{vendor}.md"):
+        names: dict[str, Any] = {}
+        exec(compile(source, vendor, "exec"), names)
+        agent = names["agent"]
+        if agent.turn_source is None:
+            assert agent.stt().rate == 16000
+        else:
+            assert isinstance(agent.turn_source(), RecogniserTurns)
+        assert agent.tts().rate == 24000

@@ -6,9 +6,18 @@ from voicetrio.conversation.agent import Agent, Bed, Models
 from voicetrio.conversation.cascade import CascadeReplier
 from voicetrio.conversation.context import ConversationContext
 from voicetrio.conversation.conversation import Conversation, ConversationStatistics
-from voicetrio.conversation.inbox import Inbox, TurnCompleteness, TurnNews, UserActed, UserTurn
+from voicetrio.conversation.inbox import (
+    Inbox,
+    TurnCompleteness,
+    TurnDraft,
+    TurnNews,
+    TurnOver,
+    UserActed,
+    UserTurn,
+)
 from voicetrio.conversation.interfaces import AgentLike, Replier, ReplyRound, ReplyWork, TurnSource
 from voicetrio.conversation.listening import Listening
+from voicetrio.conversation.recogniser_turns import RecogniserTurns
 from voicetrio.conversation.replies import ReplyHandle
 from voicetrio.conversation.settings import ConversationSettings
 from voicetrio.conversation.speech_agent import SpeechAgent
@@ -32,6 +41,7 @@ __all__ = [
     "Inbox",
     "Listening",
     "Models",
+    "RecogniserTurns",
     "Replier",
     "ReplyHandle",
     "ReplyRound",
@@ -41,7 +51,9 @@ __all__ = [
     "ToolCalling",
     "ToolError",
     "TurnCompleteness",
+    "TurnDraft",
     "TurnNews",
+    "TurnOver",
     "TurnSettings",
     "TurnSource",
     "UserActed",

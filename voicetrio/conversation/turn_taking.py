@@ -12,7 +12,14 @@ from typing import Protocol, final
 import trio
 
 from voicetrio.conversation.context import ConversationContext
-from voicetrio.conversation.inbox import TurnCompleteness, TurnNews, UserActed, UserTurn
+from voicetrio.conversation.inbox import (
+    TurnCompleteness,
+    TurnDraft,
+    TurnNews,
+    TurnOver,
+    UserActed,
+    UserTurn,
+)
 from voicetrio.conversation.replies import Replies
 from voicetrio.conversation.reply import Reply, ReplyRequest, SpokenRound
 from voicetrio.conversation.settings import ConversationSettings
@@ -131,6 +138,10 @@ class TurnTaking:
                 self._transcript(news)
             case TurnCompleteness(probability):
                 self._turns.completeness(probability)
+            case TurnDraft(text):
+                self._draft(text)
+            case TurnOver():
+                self._act_on_turn(self._turns.over(self._now))
             case UserTurn():
                 self._whole_turn(news)
             case UserActed():
@@ -254,8 +265,17 @@ class TurnTaking:
                 case LateText():
                     self._late_text(action)
 
+    def _draft(self, text: str) -> None:
+        if text and not self._shut:
+            self._speculate(f"{self._turns.text} {text}".strip())
+        elif self._speculative is not None:
+            self._speculative.retract()
+            self._speculative = None
+
     def _speculate(self, text: str) -> None:
         if self._speculative is not None:
+            if not self._speculative.is_over and self._speculative.request.user_text == text:
+                return  # a draft said so before
             self._speculative.retract()
             self._speculative = None
         if self._host.answers_turns:

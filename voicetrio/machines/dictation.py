@@ -12,7 +12,8 @@ The VAD says where speech starts and stops.  The rules:
 3. No word is told twice.  After a stream was lost, audio is given again: a word whose middle lies before the
    end of what is final was heard before.
 4. Text that was recognised long before speech starts (the VAD did not hold it for speech) is left out.
-5. Where no boundary ever comes, the recogniser's own ends of turns make the final transcripts.
+5. Where no boundary ever comes, the recogniser's own ends of turns make the final transcripts.  A recogniser
+   that expects an end says so ahead, by a *draft*: an interim transcript that may prove to be the turn.
 
 Positions are samples on the recogniser's clock, times are seconds.
 """
@@ -28,7 +29,7 @@ import attrs
 
 from voicetrio.events import Transcript, TranscriptWord
 
-__all__ = ["Dictation", "Hypothesis"]
+__all__ = ["Dictated", "Dictation", "Hypothesis"]
 
 SLACK_S: Final = 0.25
 """A word may be said to begin so much after the stop and belong to it: recognisers' times are late."""
@@ -50,8 +51,19 @@ class Hypothesis:
     """With ``text``'s punctuation; empty where it tells no word times."""
     ends_turn: bool = False
     """The recogniser holds the turn for over."""
+    drafts_turn: bool = False
+    """It expects that the turn ends here."""
     joins: bool = False
     """Its text continues the one before without a space, unless it has one itself."""
+
+
+@attrs.frozen
+class Dictated:
+    """A transcript that is ready to be told."""
+
+    transcript: Transcript
+    is_draft: bool = False
+    """The recogniser expects that this is the turn."""
 
 
 @attrs.define
@@ -83,10 +95,12 @@ class Dictation:
         """Positions of stops whose finalizing was asked and not confirmed."""
         self._speech_start: int | None = None
         self._has_boundaries = False
+        self._turn_from: int | None = None
+        """Where the turn began that the recogniser has not ended, as far as no boundary tells."""
         self._keeps_stale = False
         self._floor = 0
         """Words before this were told or are final."""
-        self._ready: deque[Transcript] = deque()
+        self._ready: deque[Dictated] = deque()
         self.covered = 0
         """Final text covers the audio before this position."""
 
@@ -117,7 +131,12 @@ class Dictation:
         """When the recogniser was asked for what is owed next; None if it was not, or nothing is owed."""
         return self._stops[0].asked_at if self._stops else None
 
-    def take(self) -> Transcript | None:
+    @property
+    def is_between_turns(self) -> bool:
+        """True where the recogniser's own turns count, and none is open."""
+        return not self._has_boundaries and self._turn_from is None
+
+    def take(self) -> Dictated | None:
         """Return the next transcript to tell, if there is one."""
         return self._ready.popleft() if self._ready else None
 
@@ -126,6 +145,7 @@ class Dictation:
     def start(self, position: int) -> None:
         """Speech starts at ``position``."""
         self._has_boundaries = True
+        self._turn_from = None
         if self._speech_start is None and not self._stops and not self._keeps_stale:
             stale = position - round(STALE_S * self._rate)
             self._final = [each for each in self._final if each.end > stale]
@@ -151,6 +171,8 @@ class Dictation:
     def heard(self, hypothesis: Hypothesis, now: float) -> None:
         """The recogniser says ``hypothesis``."""
         new = self._only_new(hypothesis)
+        if new is not None and self._turn_from is None and not self._has_boundaries:
+            self._turn_from = new.start
         if hypothesis.final:
             self._interim = None
             self.covered = max(self.covered, hypothesis.end)
@@ -184,13 +206,10 @@ class Dictation:
 
     def end(self, position: int, now: float) -> None:
         """No more audio comes: speech that goes on stops here."""
-        if self._speech_start is not None or (not self._has_boundaries and (self._final or self._interim)):
-            had_boundaries = self._has_boundaries
-            if not had_boundaries:
-                first = self._final[0] if self._final else self._interim
-                assert first is not None
-                self._speech_start = first.start
-            self.stop(max(position, self._speech_start or 0), now)
+        if self._speech_start is None:
+            self._speech_start, self._turn_from = self._turn_from, None
+        if self._speech_start is not None:
+            self.stop(max(position, self._speech_start), now)
 
     def tick(self, now: float) -> None:
         """Time has passed."""
@@ -226,13 +245,14 @@ class Dictation:
             limit = min(limit, (stop.position + self._speech_start) // 2)
         elif self._stops:
             limit = min(limit, (stop.position + max(stop.position, self._stops[0].start)) // 2)
+        told, self._final = _split(self._final, limit)
         if with_interim and self._interim is not None:
-            self._final.append(self._interim)
-            self._floor = max(self._floor, min(self._interim.end, limit))
-            self._interim = None
-        told, kept = _split(self._final, limit)
-        self._final = kept
-        self._ready.append(
+            early, late = _split([self._interim], limit)
+            told += early
+            self._interim = late[0] if late else None
+            for part in early:
+                self._floor = max(self._floor, part.words[-1].end if part.words else part.end)
+        self._tell(
             Transcript(
                 text=_join(told),
                 final=True,
@@ -244,7 +264,8 @@ class Dictation:
 
     def _tell_turn(self, position: int) -> None:
         told, self._final = self._final, []
-        self._ready.append(
+        self._turn_from = None
+        self._tell(
             Transcript(
                 text=_join(told),
                 final=True,
@@ -258,15 +279,19 @@ class Dictation:
         parts = [*self._final, *([self._interim] if self._interim is not None else [])]
         text = _join(parts)
         if text:
-            self._ready.append(
+            self._tell(
                 Transcript(
                     text=text,
                     final=False,
                     start=parts[0].start if self._speech_start is None else self._speech_start,
                     position=max(hypothesis.end, parts[0].start),
                     words=tuple(word for each in parts for word in each.words),
-                )
+                ),
+                is_draft=hypothesis.drafts_turn and not self._has_boundaries,
             )
+
+    def _tell(self, transcript: Transcript, *, is_draft: bool = False) -> None:
+        self._ready.append(Dictated(transcript, is_draft))
 
     def _only_new(self, hypothesis: Hypothesis) -> Hypothesis | None:
         """Return what of ``hypothesis`` was not told before; None if nothing is left."""

@@ -14,7 +14,8 @@ The rules:
 5. The turn ends when rule 4 holds and the wait is over that ``endpointing`` sets, counted from the last
    voiced sample that had words.  Decoding and waiting overlap: each runs from the end of the speech.
 6. A final transcript of what lies before the last turn's end is *late*: it neither starts nor ends a turn.
-7. A turn whose reply was retracted is reopened: its text joins what the user says next.
+7. A source that decides turns itself says when one is over: that ends it without a wait.
+8. A turn whose reply was retracted is reopened: its text joins what the user says next.
 
 =====================  =================  ==================  =====================  ===================
 news                   nothing is open    being spoken        decode pending         words are waiting
@@ -24,6 +25,7 @@ speech stops           (unknown: ignore)  decode pending      decode pending    
 final with words       started, waiting   being spoken        waiting, speculate     waiting, speculate
 final without words    ignored            being spoken        nothing, or waiting    waiting
 wait is over           -                  -                   -                      ended
+the source ends it     ignored            ignored             ignored                ended
 =====================  =================  ==================  =====================  ===================
 
 Positions and ``now`` are samples on the capture clock.
@@ -220,6 +222,11 @@ class Turns:
         actions += self._end(max(now, position))
         self._settled_until = max(self._settled_until, now)
         return actions
+
+    def over(self, now: int) -> list[TurnAction]:
+        """The source of turns holds the open one for over."""
+        is_open = not self._segments or self.speaking or self.pending
+        return [] if is_open else self._end(max(now, self._voiced_until))
 
     def reopen(self) -> None:
         """The reply to the last turn was retracted: that turn goes on."""

@@ -8,8 +8,9 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from voicetrio.connection.websocket.socket import Message
+from voicetrio.errors import ServiceError
 
-__all__ = ["Finalized", "Finished", "Heard", "HearingAnswer", "HearingWire"]
+__all__ = ["Finalized", "Finished", "Heard", "HearingAnswer", "HearingWire", "NotTaken"]
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +26,9 @@ class Heard:
     words: Sequence[tuple[str, float, float]] = ()
     """``(word, start_s, end_s)``, with the text's punctuation."""
     ends_turn: bool = False
+    """The vendor holds the turn for over."""
+    drafts_turn: bool = False
+    """It expects that the turn ends here, and may take that back."""
     joins: bool = False
     """Its text continues the one before without a space."""
 
@@ -39,7 +43,14 @@ class Finished:
     """The vendor has told all it will tell."""
 
 
-HearingAnswer: TypeAlias = Heard | Finalized | Finished
+@attrs.frozen
+class NotTaken:
+    """The vendor did not take a change of its options; the stream goes on as it was."""
+
+    error: ServiceError
+
+
+HearingAnswer: TypeAlias = Heard | Finalized | Finished | NotTaken
 """What a vendor's message means."""
 
 

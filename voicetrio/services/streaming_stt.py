@@ -11,7 +11,9 @@ one sends audio, one asks to finalize and one tells transcripts.
 3. Silence that nobody spoke in is not kept.
 4. The vendor's times count the samples of a stream: they are brought to the capture clock through every gap
    and every pad.
-5. A vendor that was asked to finalize, and says nothing at all, is taken for lost.
+5. A vendor that was asked to finalize, and says nothing at all, is taken for lost; so is one that follows
+   turns by itself and says nothing more of the turn that is open.
+6. What was changed of its options while it runs is told to every further stream first.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, final
+from typing import Any, Protocol, TypeAlias, final
 
 import attrs
 import trio
@@ -29,18 +31,20 @@ from voicetrio.connection.faults import ConnectionLost
 from voicetrio.connection.recovery import ReplayQueue
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ConfigError
-from voicetrio.events import Transcript, TranscriptWord, WorkLost
+from voicetrio.events import Failure, Transcript, TranscriptWord, WorkLost
 from voicetrio.frames import AudioFrame
-from voicetrio.machines.dictation import Dictation, Hypothesis
+from voicetrio.machines.dictation import Dictated, Dictation, Hypothesis
 from voicetrio.machines.stream_clock import StreamClock
 from voicetrio.runtime.emit import emit
-from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingWire
+from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingWire, NotTaken
 from voicetrio.services.stt import SttInput
 
 __all__ = ["ConnectedSTT", "HearingSettings", "OnMessage", "OpenLine"]
 
 KEPT_SILENCE_S = 1.0
 """So much audio before speech is given again after a loss: the VAD tells late that it began."""
+KEPT_BETWEEN_TURNS_S = 8.0
+"""The same where the vendor tells: it may have been lost for as long as pings take to find out."""
 FILLED_GAP_S = 0.5
 """A shorter gap in the audio is given as silence, so that words keep their distance."""
 QUIET_S = 2.0
@@ -109,6 +113,8 @@ class ConnectedSTT:
         self._make_wire = make_wire
         self._open_line = open_line
         self._settings = settings
+        self._configuration: Message | None = None
+        self._runs: set[_Run] = set()
 
     @property
     def rate(self) -> int:
@@ -122,9 +128,32 @@ class ConnectedSTT:
 
         Raises ServiceError when the connection gave up, ConfigError for audio of another format.
         """
-        run = _Run(self._name, self._rate, self._make_wire(), self._settings)
-        async with self._open_line(run.on_message) as connection:
-            await run.run(connection, inlet, outlet)
+
+        async def tell(dictated: Dictated) -> None:
+            await outlet.send(dictated.transcript)
+
+        await self._listen(inlet, tell)
+
+    async def _listen(
+        self, inlet: trio.abc.ReceiveChannel[Any], tell: _Tell, *, own_turns: bool = False
+    ) -> None:
+        run = _Run(self._name, self._rate, self._make_wire(), self._settings, own_turns=own_turns)
+        run.configuration = self._configuration
+        self._runs.add(run)
+        try:
+            async with self._open_line(run.on_message) as connection:
+                await run.run(connection, inlet, tell)
+        finally:
+            self._runs.discard(run)
+
+    def _configure(self, message: Message) -> None:
+        """Say ``message`` on the stream that is open, and first of all on every further one."""
+        self._configuration = message
+        for run in self._runs:
+            run.configure(message)
+
+
+_Tell: TypeAlias = Callable[[Dictated], Awaitable[None]]
 
 
 class _NothingOwed(Exception):
@@ -135,7 +164,13 @@ class _NothingOwed(Exception):
 class _Run:
     """One call of ``listen``."""
 
-    def __init__(self, name: str, rate: int, wire: HearingWire, settings: HearingSettings) -> None:
+    def __init__(
+        self, name: str, rate: int, wire: HearingWire, settings: HearingSettings, *, own_turns: bool
+    ) -> None:
+        self.configuration: Message | None = None
+        """What changes the vendor's options; None: they are those of the address."""
+        self._configured: Message | None = None
+        self._own_turns = own_turns
         self._name = name
         self._rate = rate
         self._wire = wire
@@ -166,11 +201,11 @@ class _Run:
         self,
         connection: Connection,
         inlet: trio.abc.ReceiveChannel[SttInput],
-        outlet: trio.abc.SendChannel[Transcript],
+        tell: _Tell,
     ) -> None:
         connection.on_lost(self._lost)
         async with trio.open_nursery() as nursery:
-            for part in (self._send(connection), self._ask(connection), self._tell(connection, outlet)):
+            for part in (self._send(connection), self._ask(connection), self._tell(connection, tell)):
                 nursery.start_soon(self._guard, part, nursery.cancel_scope)
             await self._guard(self._take(inlet), nursery.cancel_scope)
         if self._dictation.gave_up and not self._stream and self._queue.behind_s:
@@ -226,6 +261,9 @@ class _Run:
         elif self._dictation.is_idle:
             # Up to a moment ago nobody spoke: that need not be heard again.
             self._queue.cover(max(self._heard_to, frame.position) - round(KEPT_SILENCE_S * self._rate))
+        elif self._own_turns and self._dictation.is_between_turns:
+            kept_s = KEPT_BETWEEN_TURNS_S
+            self._queue.cover(max(self._heard_to, frame.position) - round(kept_s * self._rate))
         self._heard_to = frame.end
         self._queue.push(frame)
 
@@ -286,6 +324,8 @@ class _Run:
         self._clock = StreamClock(self._rate)
         self._sent_to = 0
         self._all_sent = False
+        self._configured = None
+        self._received_at = trio.current_time()
         self._stream = number
         self._notify()
 
@@ -328,6 +368,9 @@ class _Run:
     async def _ask(self, connection: Connection) -> None:
         while True:
             changed = self._changed
+            if self.configuration != self._configured and self._stream:
+                await self._say_configuration(connection, self.configuration)
+                continue
             position = self._dictation.to_ask
             if position is not None and self._stream and (self._sent_to >= position or self._all_sent):
                 await self._ask_once(connection)
@@ -336,6 +379,19 @@ class _Run:
                 break
             await changed.wait()
         await self._finish(connection)
+
+    def configure(self, message: Message) -> None:
+        """Change the vendor's options."""
+        self.configuration = message
+        self._notify()
+
+    async def _say_configuration(self, connection: Connection, message: Message | None) -> None:
+        assert message is not None
+        try:
+            await connection.send(message, stream=self._stream)
+        except ConnectionLost:
+            await trio.lowlevel.checkpoint()
+        self._configured = message
 
     async def _ask_once(self, connection: Connection) -> None:
         try:
@@ -380,6 +436,8 @@ class _Run:
                     self._dictation.finalized(now)
                 case Finished():
                     self._finished.set()
+                case NotTaken(error):
+                    emit(Failure(where=self._name, error=error))
         self._notify()
 
     def _place(self, heard: Heard) -> Hypothesis:
@@ -403,6 +461,7 @@ class _Run:
             end=end,
             words=words,
             ends_turn=heard.ends_turn,
+            drafts_turn=heard.drafts_turn,
             joins=heard.joins,
         )
 
@@ -410,31 +469,39 @@ class _Run:
         if stream == self._stream:
             self._stream = 0
             self._dictation.lost()
+            if self._own_turns and not self._dictation.is_between_turns:
+                self._queue.rewind()  # the turn goes on, also where no audio comes any more
             if self._finish_asked:
                 self._finished.set()
             self._notify()
 
-    async def _tell(self, connection: Connection, outlet: trio.abc.SendChannel[Transcript]) -> None:
+    async def _tell(self, connection: Connection, tell: _Tell) -> None:
         await trio.lowlevel.checkpoint()
         dictation = self._dictation
         while True:
             changed = self._changed
-            transcript = dictation.take()
-            if transcript is not None:
-                await outlet.send(transcript)
+            dictated = dictation.take()
+            if dictated is not None:
+                await tell(dictated)
                 continue
             if self._finished.is_set() and self._inlet_ended and dictation.deadline == math.inf:
                 return
-            with trio.CancelScope(deadline=dictation.deadline):
+            with trio.CancelScope(deadline=min(dictation.deadline, self._stalls_at)):
                 await changed.wait()
             asked_at = dictation.asked_at
             dictation.tick(trio.current_time())
             self._stop_dialling_if_vain()
             is_late = dictation.asked_at != asked_at
-            if (
-                asked_at is not None
-                and is_late
-                and self._received_at < asked_at
-                and self._has_stream(connection)
-            ):
+            if not self._has_stream(connection):
+                continue
+            if asked_at is not None and is_late and self._received_at < asked_at:
                 connection.recycle("it was asked to finalize, and said nothing")
+            elif trio.current_time() >= self._stalls_at:
+                self._received_at = trio.current_time()
+                connection.recycle("it had begun a turn, and said nothing more")
+
+    @property
+    def _stalls_at(self) -> float:
+        """When a vendor that follows turns by itself, and has begun one, must have said something."""
+        is_in_turn = self._own_turns and self._stream and not self._dictation.is_between_turns
+        return self._received_at + self._settings.lost_s if is_in_turn else math.inf

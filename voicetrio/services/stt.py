@@ -16,7 +16,7 @@ import trio
 from voicetrio.events import Transcript
 from voicetrio.frames import AudioFrame
 
-__all__ = ["STT", "SpeechBoundary", "SttFactory", "SttInput"]
+__all__ = ["STT", "SpeechBoundary", "SttFactory", "SttInput", "TurnHeard", "TurnSTT"]
 
 
 @attrs.frozen
@@ -54,6 +54,29 @@ class STT(Protocol):
 
         Transcripts carry positions at ``rate``.  Raises ServiceError when it cannot go on.
         Cancelling loses what was not yet sent.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class TurnHeard:
+    """What a recogniser that follows turns by itself says of the turn that is open."""
+
+    transcript: Transcript
+    """The whole turn so far; final when it is over."""
+    is_draft: bool = False
+    """It expects that the turn ends here, and may take that back."""
+
+
+class TurnSTT(STT, Protocol):
+    """A recogniser that decides by itself when the user's turn begins and ends."""
+
+    async def listen_turns(
+        self, inlet: trio.abc.ReceiveChannel[AudioFrame], outlet: trio.abc.SendChannel[TurnHeard]
+    ) -> None:
+        """Recognise turns until ``inlet`` ends; then finish the one that is open, and return.
+
+        Positions and errors are those of ``listen``.
         """
         ...
 

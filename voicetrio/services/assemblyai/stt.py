@@ -13,7 +13,8 @@ from voicetrio.connection.settings import ConnectionSettings, Keepalive
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.assemblyai.wire import TurnHearing, classify_end
 from voicetrio.services.credentials import Secret, find_key
-from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings, OnMessage
+from voicetrio.services.streaming_stt import HearingSettings, OnMessage
+from voicetrio.services.streaming_turns import ConnectedTurnSTT
 from voicetrio.services.wires import Dial, address, check_range
 
 __all__ = ["AssemblyAISTT"]
@@ -26,8 +27,8 @@ PACE: Final = 1.25
 
 
 @final
-class AssemblyAISTT(ConnectedSTT):
-    """The recogniser of one session.
+class AssemblyAISTT(ConnectedTurnSTT):
+    """The recogniser of one session: with a VAD, whose boundaries end its turns, or with turns of its own.
 
     Args:
         api_key: by default ASSEMBLYAI_API_KEY of the environment.
@@ -100,3 +101,25 @@ class AssemblyAISTT(ConnectedSTT):
             return TurnHearing(key, formats=format_turns)
 
         super().__init__("assemblyai", rate, make_wire, open_line, settings)
+        self._changes: dict[str, object] = {}
+
+    def configure(
+        self,
+        *,
+        keyterms: Sequence[str] | None = None,
+        min_turn_silence_ms: int | None = None,
+        max_turn_silence_ms: int | None = None,
+    ) -> None:
+        """Change options while it listens; None leaves one as it is.
+
+        They hold for the open stream and every further one.  AssemblyAI confirms nothing; what it
+        does not take ends the stream with code 3006.
+        """
+        changes = {
+            "keyterms_prompt": None if keyterms is None else list(keyterms),
+            "min_turn_silence": min_turn_silence_ms,
+            "max_turn_silence": max_turn_silence_ms,
+        }
+        self._changes |= {name: value for name, value in changes.items() if value is not None}
+        if self._changes:
+            self._configure(json.dumps({"type": "UpdateConfiguration", **self._changes}))

@@ -16,7 +16,7 @@ from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ServiceError
 from voicetrio.machines.stream_end import EndKind, StreamEnd
 from voicetrio.services.credentials import Secret
-from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingAnswer
+from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingAnswer, NotTaken
 from voicetrio.services.wires import malformed, numbers, parse_object
 
 __all__ = ["FluxHearing", "NovaHearing", "classify_end", "keep_alive"]
@@ -122,7 +122,8 @@ class FluxHearing:
                 case "TurnInfo":
                     return _turn(fields)
                 case "ConfigureFailure":
-                    raise _ours(f"it refused the settings: {fields.get('description')}", self._key)
+                    said = fields.get("description") or fields.get("code") or "it does not say why"
+                    return [NotTaken(_ours(f"it did not take the changed options: {said}", self._key))]
                 case "Error":
                     text = hide(f"{fields['description']} [{fields['code']}]", [self._key.reveal()])
                     raise ServiceError(text, service=SERVICE, transient=True)
@@ -141,6 +142,7 @@ def _turn(fields: Mapping[str, Any]) -> list[HearingAnswer]:
         end_s=end_s,
         words=_words(words) if len(words) == len(fields["words"]) else (),
         ends_turn=is_end,
+        drafts_turn=fields["event"] == "EagerEndOfTurn",
     )
     return [heard, Finalized()] if is_end and fields.get("trigger") == "manual" else [heard]
 

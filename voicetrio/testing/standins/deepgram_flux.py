@@ -17,6 +17,12 @@ __all__ = ["serve_flux"]
 
 TURN_END_S: Final = 0.6
 EAGER_END_S: Final = 0.3
+THRESHOLDS: Final = {
+    "eot_threshold": (0.5, 0.9),
+    "eager_eot_threshold": (0.3, 0.9),
+    "eot_timeout_ms": (500, 10000),
+}
+"""What each of them is from and to."""
 
 
 async def serve_flux(connection: StandinConnection, vocabulary: Iterable[str], idle_s: float) -> None:
@@ -30,7 +36,8 @@ class _Flux:
         query = connection.request.query
         self._connection = connection
         self._hearing = Hearing(int(query.get("sample_rate", "16000")), vocabulary)
-        self._is_eager = "eager_eot_threshold" in query
+        self._thresholds: dict[str, Any] = {name: float(query[name]) for name in THRESHOLDS if name in query}
+        self._keyterms: Any = []
         self._numbers = itertools.count()
         self._turn = 0
         self._in_turn = False
@@ -59,7 +66,12 @@ class _Flux:
                 self._was_eager = False
                 await self._tell("TurnResumed", hearing.untold)
             await self._tell("Update", hearing.untold)
-        if self._in_turn and self._is_eager and not self._was_eager and hearing.pause_s >= EAGER_END_S:
+        if (
+            self._in_turn
+            and "eager_eot_threshold" in self._thresholds
+            and not self._was_eager
+            and hearing.pause_s >= EAGER_END_S
+        ):
             self._was_eager = True
             await self._tell("EagerEndOfTurn", hearing.untold)
         if self._in_turn and hearing.pause_s >= TURN_END_S:
@@ -85,7 +97,7 @@ class _Flux:
                 if self._in_turn:
                     await self._end_turn("manual")
             case "Configure":
-                await self._send("ConfigureSuccess", thresholds={}, keyterms=command.get("keyterms", []))
+                await self._configure(command)
             case "CloseStream":
                 if self._in_turn:
                     await self._end_turn("manual")
@@ -95,6 +107,19 @@ class _Flux:
                     "Error", code="UNPARSABLE_CLIENT_MESSAGE", description="not a client message"
                 )
                 await self._connection.close(1011, "UNPARSABLE_CLIENT_MESSAGE")
+
+    async def _configure(self, command: dict[str, Any]) -> None:
+        await trio.lowlevel.checkpoint()
+        given = command.get("thresholds") or {}
+        for name, value in given.items():
+            low, high = THRESHOLDS.get(name, (1, 0))
+            if not low <= value <= high:
+                text = f"{name} must be between {low} and {high}"
+                await self._send("ConfigureFailure", code="INVALID_THRESHOLD", description=text)
+                return
+        self._thresholds |= given
+        self._keyterms = command.get("keyterms", self._keyterms)
+        await self._send("ConfigureSuccess", thresholds=self._thresholds, keyterms=self._keyterms)
 
     async def _tell(self, event: str, words: Sequence[Word], **fields: Any) -> None:
         await self._send(
