@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import tracemalloc
 
 import numpy as np
@@ -149,3 +150,35 @@ async def test_a_cancelled_file_leaves_nothing_behind():
             scope.cancel()
     assert scope.cancelled_caught
     assert codec_limiter().borrowed_tokens == 0
+
+
+async def test_a_container_of_an_unknown_codec_is_told():
+    body = container("webm", "libopus", tone(48_000, 48_000), 48_000)
+    assert b"A_OPUS" in body
+    with pytest.raises(AudioError, match="a kind that is not known"):
+        await decode_file(body.replace(b"A_OPUS", b"A_ZORK"))
+
+
+@pytest.mark.parametrize("format", ["wav", "mp3", "opus", "flac", "aac", "m4a", "webm"])
+async def test_a_damaged_file_is_read_as_far_as_it_goes_or_is_an_audio_error(format):
+    samples = tone(24_000, 48_000)
+    if format in FORMATS:
+        whole = encode_whole(format, samples, 48_000)
+    else:
+        kind = {"m4a": "ipod"}.get(format, format)
+        whole = container(kind, {"m4a": "aac"}.get(format, "libopus"), samples, 48_000)
+    rng = random.Random(format)
+    outcomes = set()
+    for _ in range(100):
+        body = bytearray(whole[: rng.randrange(len(whole))] if rng.random() < 0.3 else whole)
+        for _ in range(rng.choice((0, 1, 5, 50))):
+            if body:
+                body[rng.randrange(min(len(body), rng.choice((64, 400, len(body)))))] = rng.randrange(256)
+        try:
+            audio = await decode_file(bytes(body), to_hz=16_000, max_s=60)
+        except AudioError:
+            outcomes.add("refused")
+        else:
+            assert audio.samples.size <= 60 * 16_000
+            outcomes.add("read")
+    assert outcomes == {"refused", "read"}

@@ -55,6 +55,8 @@ class ContainerReader:
             if not self._container.streams.audio:
                 raise AudioError("the file holds no audio")
             stream = self._container.streams.audio[0]
+            if stream.codec_context is None:
+                raise AudioError("the file's audio is of a kind that is not known")
             stream.codec_context.thread_count = 1
             self.rate: int = stream.rate
             if not self.rate:
