@@ -219,10 +219,11 @@ def tool_left_running() -> Iterator[None]:
 def gate_that_is_not_asked() -> Iterator[None]:
     """After a cancel the outbox still gives what it holds, and is not emptied."""
 
-    async def next_operation(self: Outbox) -> Any:
+    async def next_operation(self: Outbox, at_once: Any = None) -> Any:
         await trio.lowlevel.checkpoint()
         while not (self._urgent or self._ordered):
             self._reader = trio.lowlevel.current_task()
+            self._at_once = at_once
             await trio.lowlevel.wait_task_rescheduled(self._give_up)
         return (self._urgent or self._ordered).popleft()
 
