@@ -18,7 +18,7 @@ from footprint import patient_server, scripted_agent
 from harness.question import Figure, Question, Side, Target
 from harness.statistics import quantile
 
-SESSIONS = 60
+SESSIONS = 40
 SPEAKS_S = 0.15
 
 
@@ -68,8 +68,8 @@ def question() -> Question:
             Figure("p99", "ms", lambda r: r["voicetrio"]["p99_ms"], Target(at_most=5)),
         ),
         does_not_say="what a peer that does not read, or a model in a thread, adds: that is bounded.",
-        rounds=5,
-        round_s=12.0,
+        rounds=3,
+        round_s=8.0,
         steady=0.25,
     )
 

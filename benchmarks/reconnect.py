@@ -294,6 +294,7 @@ def question():
         figures=(*cpu, late),
         does_not_say="what a vendor's server does under load, or what TLS adds to each opening.",
         rounds=2,
+        warms_up=False,  # each round is processes of its own
         round_s=60.0,
         steady=0.25,
     )

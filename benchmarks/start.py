@@ -111,8 +111,8 @@ def question() -> Question:
             "Pipecat's side starts an empty pipeline and LiveKit's a session without a room: neither speaks "
             "a greeting."
         ),
-        rounds=9,
-        round_s=4.0,
+        rounds=7,
+        round_s=6.0,
         steady=0.15,
     )
 

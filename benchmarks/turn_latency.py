@@ -57,8 +57,9 @@ def question() -> Question:
             *(Figure(f"{name}, median", "ms", lambda r, k=key: r[us][k]) for key, name in PARTS.items()),
         ),
         does_not_say="what other voices, rooms and models give: it is one caller with a handful of turns.",
-        rounds=3,
-        round_s=60.0,
+        rounds=2,
+        warms_up=False,  # each round is a process of its own
+        round_s=50.0,
         steady=0.25,
     )
 

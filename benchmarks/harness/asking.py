@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable
 from typing import final
 
@@ -16,7 +16,6 @@ __all__ = ["Asked", "ask"]
 
 MOST = 3
 """A noisy question gets at most so many times its rounds."""
-MIN_ROUNDS = 3
 
 
 @final
@@ -29,6 +28,8 @@ class Asked:
     answers: tuple[Answer, ...]
     left_out: tuple[str, ...]
     """Sides whose peer is not set up."""
+    took_s: float = 0.0
+    """How long asking lasted."""
 
     @property
     def is_noisy(self) -> bool:
@@ -42,10 +43,11 @@ def ask(
     effort: float = 1.0,
     say: Callable[[str], None] = lambda _: None,
     advance: Callable[[float], None] = lambda _: None,
+    may_last: Callable[[float], bool] = lambda _: True,
 ) -> Asked:
     """Measure and judge.
 
-    The first round only warms up.  Then each round measures every side once, in alternating order.  A noisy
+    A first round only warms up.  Then each round measures every side once, in alternating order.  A noisy
     answer repeats them; what stays noisy is told as an interval and not as a number.
 
     Args:
@@ -53,15 +55,17 @@ def ask(
         effort: scales the number of rounds.
         say: is told what is being done.
         advance: is told how much of the question is done, from 0 to 1.
+        may_last: is asked whether so many seconds more are left for repeating noise.
 
     Raises SideFailed when a side cannot be measured.
     """
-    planned = max(MIN_ROUNDS, math.ceil(question.rounds * effort)) if question.rounds > 1 else 1
-    most = planned * MOST if question.rounds > 1 else 1
+    planned = question.planned_rounds(effort)
+    most = planned * MOST
     rounds: list[Round] = []
     answers: tuple[Answer, ...] = ()
+    began = time.monotonic()
     with open_sides(question) as sides:
-        if question.rounds > 1:
+        if question.warms_up:
             sides.ask_all(lambda side: say(f"{side}, warming up"))
         while len(rounds) < planned:
             count = len(rounds) + 1
@@ -72,7 +76,10 @@ def ask(
             advance(len(rounds) / planned)
             if len(rounds) == planned:
                 answers = answer(question, rounds)
-                if not is_settled(answers) and planned < most:
+                again = min(most, planned * 2) - planned
+                round_s = (time.monotonic() - began) / (len(rounds) + question.warms_up)
+                if again and not is_settled(answers) and may_last(again * round_s):
                     say("noisy: once more")
-                    planned = min(most, planned * 2)
-    return Asked(question, tuple(rounds), answers, sides.left_out)
+                    planned += again
+    took_s = time.monotonic() - began
+    return Asked(question, tuple(rounds), answers, sides.left_out, took_s)

@@ -14,12 +14,16 @@ ratio never compares a quiet minute with a noisy one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, final
 
 import attrs
 
 __all__ = ["Figure", "Question", "Round", "Side", "Target"]
+
+FEWEST_ROUNDS = 3
+"""Less effort leaves so many rounds, unless there are fewer anyway."""
 
 Round: TypeAlias = Mapping[str, Mapping[str, float]]
 """What each side gave: by the side's name, then by the measure's."""
@@ -85,6 +89,8 @@ class Question:
     """What nobody should read into the numbers."""
     rounds: int = 7
     """How many there are, if the machine is quiet."""
+    warms_up: bool = True
+    """Whether a first round is thrown away.  For what starts processes of its own it would say nothing."""
     round_s: float = 2.0
     """About how long one lasts."""
     steady: float = 0.1
@@ -96,3 +102,11 @@ class Question:
             raise ValueError(f"{self.name}: two sides have one name")
         if not self.sides or not self.figures:
             raise ValueError(f"{self.name}: a question needs a side and a figure")
+
+    def planned_rounds(self, effort: float = 1.0) -> int:
+        """Return how many rounds there are with so much effort; less effort keeps a few."""
+        return max(min(self.rounds, FEWEST_ROUNDS), math.ceil(self.rounds * effort))
+
+    def planned_s(self, effort: float = 1.0) -> float:
+        """Return about how long they last, in seconds, if none has to be repeated."""
+        return self.round_s * (self.planned_rounds(effort) + self.warms_up)

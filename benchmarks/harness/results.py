@@ -26,6 +26,7 @@ def as_json(asked: Asked, machine: dict[str, Any]) -> dict[str, Any]:
         "does_not_say": question.does_not_say,
         "machine": machine,
         "left_out": list(asked.left_out),
+        "took_s": round(asked.took_s, 1),
         "rounds": [{side: dict(numbers) for side, numbers in each.items()} for each in asked.rounds],
         "figures": [
             {

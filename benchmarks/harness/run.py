@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from harness import charts, page, peers, results
 from harness.asking import Asked, ask
+from harness.budget import Budget
 from harness.question import Question
 from harness.questions import UnknownQuestion, find, find_all
 from harness.sides import SideFailed
@@ -21,7 +22,8 @@ __all__ = ["bench", "run_alone"]
 
 FAILED = 1
 WRONG_USAGE = 2
-WITH_WARM_UP = 1
+MINUTES = 17.0
+"""A run of everything is over by then, about, and setting up the peers takes less than what is left of 20."""
 
 
 def bench(
@@ -30,6 +32,7 @@ def bench(
     list_questions: bool = False,
     setup_peers: bool = False,
     effort: float = 1.0,
+    minutes: float = MINUTES,
     as_json: bool = False,
     write: bool = True,
 ) -> int:
@@ -40,6 +43,7 @@ def bench(
         list_questions: only list them.
         setup_peers: only make the peers' environments.
         effort: scales the number of rounds.
+        minutes: noise is not measured again when that would make the run longer than this.
         as_json: print the answers as one JSON object and no table.
         write: bring results, page and charts up to date.
     """
@@ -55,7 +59,8 @@ def bench(
     except UnknownQuestion as error:
         errors.print(str(error), soft_wrap=True, markup=False)
         return WRONG_USAGE
-    asked, failures = _ask_all(questions, effort, errors)
+    budget = Budget(questions, effort, minutes * 60)
+    asked, failures = _ask_all(questions, effort, budget, errors)
     if as_json:
         machine = results.describe_machine()
         print(json.dumps({each.question.name: results.as_json(each, machine) for each in asked}, indent=1))
@@ -87,16 +92,20 @@ def _set_up(errors: Console) -> int:
     return 0
 
 
-def _ask_all(questions: Sequence[Question], effort: float, errors: Console) -> tuple[list[Asked], list[str]]:
+def _ask_all(
+    questions: Sequence[Question], effort: float, budget: Budget, errors: Console
+) -> tuple[list[Asked], list[str]]:
     """Ask one after the other; a question that fails does not keep the others from being asked."""
-    asked, failures = [], []
-    seconds = {q.name: q.round_s * (max(1.0, q.rounds * effort) + WITH_WARM_UP) for q in questions}
+    asked: list[Asked] = []
+    failures: list[str] = []
+    errors.print(_estimate(len(questions), budget), markup=False, soft_wrap=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        bar = progress.add_task("benchmarks", total=sum(seconds.values()))
+        bar = progress.add_task("benchmarks", total=budget.planned_s)
         done_s = 0.0
         for question in questions:
-            name, lasts_s = question.name, seconds[question.name]
+            name, lasts_s = question.name, question.planned_s(effort)
+            budget.begin(question)
 
             def say(what: str, name: str = name) -> None:
                 progress.update(bar, description=f"{name}: {what}")
@@ -105,12 +114,23 @@ def _ask_all(questions: Sequence[Question], effort: float, errors: Console) -> t
                 progress.update(bar, completed=before_s + lasts_s * part)
 
             try:
-                asked.append(ask(question, effort=effort, say=say, advance=advance))
+                asked.append(ask(question, effort=effort, say=say, advance=advance, may_last=budget.allows))
             except SideFailed as error:
                 failures.append(f"{name}: {error}")
+            except KeyboardInterrupt:
+                failures.append(f"{name}: interrupted; it and those after it were not asked")
+                break
             done_s += lasts_s
             progress.update(bar, completed=done_s)
     return asked, failures
+
+
+def _estimate(count: int, budget: Budget) -> str:
+    named = "1 question" if count == 1 else f"{count} questions"
+    if budget.planned_s < 60:
+        return f"{named}: about {budget.planned_s:.0f} s, more if it is noisy"
+    planned, longest = budget.planned_s / 60, budget.longest_s / 60
+    return f"{named}: about {planned:.0f} minutes, at most {longest:.0f} if it is noisy"
 
 
 def _print(console: Console, asked: Asked) -> None:

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 from harness import asking, page, results
+from harness.budget import Budget
 from harness.question import Figure, Question, Side, Target
 from harness.sides import SideFailed
 
@@ -69,3 +71,40 @@ def test_the_results_and_the_page_hold_what_was_measured(tmp_path):
     assert "| [q](#q) | value | <= 5 ms | 4 ms | **pass** |" in text
     assert "**What this does not say:** much" in text
     json.dumps(read, allow_nan=False)
+
+
+def test_noise_is_not_measured_again_when_no_time_is_left_for_it():
+    asked_for = []
+    asked = asking.ask(
+        a_question(Side("counts", FILE, "count"), rounds=3, steady=0.0),
+        may_last=lambda more_s: bool(asked_for.append(more_s)),
+    )
+    assert len(asked.rounds) == 3
+    assert asked.is_noisy
+    assert len(asked_for) == 1
+    assert 0 < asked_for[0] <= asked.took_s
+
+
+def test_a_question_that_needs_no_warming_up_keeps_its_first_round():
+    question = a_question(Side("counts", FILE, "count"), rounds=3, steady=10.0, warms_up=False)
+    assert [each["counts"]["calls"] for each in asking.ask(question).rounds] == [1, 2, 3]
+
+
+def test_less_effort_keeps_a_few_rounds():
+    question = a_question(Side("counts", FILE, "count"), rounds=8, round_s=10.0)
+    assert question.planned_rounds(0.01) == 3
+    assert question.planned_s(0.5) == 50.0
+    assert a_question(Side("counts", FILE, "count"), rounds=2).planned_rounds(0.01) == 2
+
+
+def test_a_budget_keeps_the_time_of_the_questions_to_come():
+    first = a_question(Side("counts", FILE, "count"), rounds=3, round_s=10.0)
+    second = attrs.evolve(first, name="later")
+    budget = Budget([first, second], 1.0, limit_s=1000.0)
+    assert budget.planned_s == 80.0
+    budget.begin(first)
+    assert budget.allows(900.0)
+    assert not budget.allows(970.0)
+    budget.begin(second)
+    assert budget.allows(970.0)
+    assert Budget([first], 1.0, limit_s=10.0).longest_s == 40.0

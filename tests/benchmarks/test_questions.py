@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from harness import questions
+from harness.run import MINUTES
 
 from voicetrio.cli import main
 from voicetrio.cli.bench import find_benchmarks
@@ -29,6 +30,11 @@ def test_the_list_has_a_line_a_question(capsys, monkeypatch):
     monkeypatch.chdir(questions.FOLDER.parent)
     assert main(["bench", "--list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(questions.find_all())
+
+
+def test_everything_fits_in_twenty_minutes_beside_setting_up_the_peers():
+    planned_s = sum(question.planned_s() for question in questions.find_all())
+    assert planned_s <= MINUTES * 60
 
 
 def test_an_unknown_question_is_a_wrong_command_line(capsys, monkeypatch):

@@ -151,7 +151,7 @@ async def frames_from_a_websocket(count: int) -> None:
             session.cancel()
 
 
-async def sleeps(count: int) -> None:
+async def sleeps(count: int) -> None:  # noqa: ASYNC910  # there is at least one
     due = trio.current_time()
     for _ in range(count):
         due += TICK_S

@@ -19,6 +19,7 @@ def bench(
     list_questions: Annotated[bool, Parameter(name="--list", help="name the questions, one a line")] = False,
     setup_peers: Annotated[bool, Parameter(help="make the peers' environments")] = False,
     effort: Annotated[float, Parameter(help="scales the number of rounds")] = 1.0,
+    minutes: Annotated[float, Parameter(help="measure noise again only within so much time")] = 17.0,
     json: Annotated[bool, Parameter(help="print one JSON object")] = False,
     write: Annotated[bool, Parameter(negative="--no-write", help="renew docs/benchmarks.md")] = True,
 ) -> int:
@@ -30,6 +31,8 @@ def bench(
     """
     if not 0 < effort <= 100:
         raise ConfigError(f"--effort must be above 0 and at most 100, not {effort:g}")
+    if not minutes > 0:
+        raise ConfigError(f"--minutes must be above 0, not {minutes:g}")
     folder = find_benchmarks(Path.cwd())
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -39,6 +42,7 @@ def bench(
         list_questions=list_questions,
         setup_peers=setup_peers,
         effort=effort,
+        minutes=minutes,
         as_json=json,
         write=write,
     )
