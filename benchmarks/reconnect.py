@@ -290,12 +290,12 @@ def question():
         name="reconnect",
         asks="what do lost connections cost?",
         # The server, the client and their sockets take turns on one core otherwise.
-        sides=(Side(us, __file__, "once", arguments={"connections": 100, "seconds": 7.0}, core="any"),),
+        sides=(Side(us, __file__, "once", arguments={"connections": 100, "seconds": 6.0}, core="any"),),
         figures=(*cpu, late),
         does_not_say="what a vendor's server does under load, or what TLS adds to each opening.",
         rounds=2,
         warms_up=False,  # each round is processes of its own
-        round_s=60.0,
+        round_s=52.0,
         steady=0.25,
     )
 
