@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -13,10 +13,15 @@ from tests.conversation.calls import Call, calling, scripted
 from tests.services.kinds import RECOGNISERS, VOICES, Kind
 from tests.services.vendors import plain, speech
 from voicetrio.conversation import Agent
+from voicetrio.errors import SessionEnded
 from voicetrio.events import Failure, Interrupted, ReplyAudible, ReplyEnded, TurnEnded
 from voicetrio.frames import AudioFrame
+from voicetrio.runtime.session import open_session
+from voicetrio.runtime.transport import Traits
+from voicetrio.testing.faults.peers import VanishingPeer
 from voicetrio.testing.standins.fault import CloseWith, Fault, Refuse
 from voicetrio.testing.standins.server import Standin, open_standin
+from voicetrio.transports.memory import memory_peer
 
 ANSWER = "It is five in the morning. Please go and sleep well, my friend."
 
@@ -116,3 +121,31 @@ async def test_a_voice_that_is_refused_fails_its_replies_with_one_report_each(
         assert "credentials" in failures[0].error.fault
         assert call.of(ReplyAudible) == []
         assert len(voice.refused) == 1
+
+
+async def test_a_client_that_vanished_while_the_voice_fails_at_every_call_is_one_report_and_the_end(
+    kinds: tuple[Kind, Kind], autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent, *_ = scripted(answers=[ANSWER] * 50)
+    refusals: list[Fault] = [Refuse(401, "no such key")] * 1000
+    told: list[Any] = []
+    async with open_standin(kinds[0].standin(faults=refusals)) as voice:
+        tts = kinds[0].client(voice)
+        peer, far_end = memory_peer(traits=Traits(echo="none"))
+        async with open_session(
+            VanishingPeer(peer, after_s=3.0), Agent(llm=agent.llm, tts=lambda: tts)
+        ) as session:
+            with session.hub.observed_by(told.append):
+                while not session.ending:
+                    with suppress(SessionEnded):
+                        await session.say("Is anybody there?")
+                    await trio.sleep(0.1)
+                await session.wait_ended()
+        refused = len(voice.refused)
+        await trio.sleep(600.0)
+    assert [event.where for event in told if isinstance(event, Failure)] == ["reply-1"]
+    assert session.result.reason == "peer_gone"
+    assert session.result.counters.failures_folded > 10
+    assert max(each.time for each in far_end.heard) <= 3.0
+    assert len(voice.refused) == refused == 1
+    assert len([record for record in caplog.records if record.name == "voicetrio.failures"]) == 1
