@@ -284,6 +284,33 @@ async def test_a_stage_that_swallows_one_cancelled_still_ends(autojump_clock: tr
     assert trio.current_time() == start
 
 
+class _JumpTo(trio.abc.Instrument):
+    """Lets the session's ``close_by`` come in the step in which its last task has ended."""
+
+    def __init__(self, clock: trio.testing.MockClock, session: Session) -> None:
+        self._clock = clock
+        self._session = session
+
+    def task_exited(self, task: trio.lowlevel.Task) -> None:
+        if task.name == f"{self._session.name}/transport":
+            self._clock.jump(self._session._deadlines.close_by - self._clock.current_time())
+
+
+async def test_a_session_that_is_over_just_at_close_by_is_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    for _ in range(12):  # which of the two is first is trio's choice
+        async with open_session(Peer(goodbye_s=0.5), listen) as session:
+            jump = _JumpTo(autojump_clock, session)
+            trio.lowlevel.add_instrument(jump)
+            session.cancel()
+            with trio.move_on_after(60) as patience:
+                await session.wait_ended()
+            trio.lowlevel.remove_instrument(jump)
+            session._watch_scope.cancel()  # or a failure would last for ever
+        assert not patience.cancelled_caught
+
+
 async def test_a_foreign_shield_is_broken_at_close_by(autojump_clock: trio.testing.MockClock) -> None:
     async def shielded(context: SessionContext) -> None:
         with trio.CancelScope(shield=True):

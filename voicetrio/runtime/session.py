@@ -316,7 +316,8 @@ class Session:
         """At ``close_by``, open the shields that are not ours; then name whoever still keeps the session."""
         with self._deadlines.cleanup(math.inf) as in_time:
             await self._inside_gone.wait()
-        if not in_time.cancelled_caught:
+        # It can be over in the very step in which the time is: then nobody would end this watch.
+        if not in_time.cancelled_caught or self._inside_gone.is_set():
             return
         named: set[trio.lowlevel.Task] = set()
         with trio.CancelScope(shield=True) as self._watch_scope:
