@@ -1,5 +1,7 @@
 """The turn source that listens: positions, gaps, rates, failures."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import trio
@@ -13,6 +15,7 @@ from voicetrio.frames import AudioFrame, DtmfFrame, MessageFrame
 from voicetrio.machines.capture_clock import CaptureClock
 from voicetrio.machines.voice import VoiceLasted
 from voicetrio.runtime.emit import EventHub, emitting_to
+from voicetrio.runtime.links import open_link
 from voicetrio.testing.scripted import ScriptedSTT, ScriptedVAD
 
 
@@ -191,3 +194,65 @@ async def test_a_vad_with_windows_of_another_size_and_rate(autojump_clock):
     told = await listen(audio(0, 1) + audio(1, 2, voice=True) + audio(2, 3), Listening(vad, None))
     assert told[0].position == pytest.approx(16000, abs=600)
     assert told[1].position == pytest.approx(32000, abs=600)
+
+
+class _Spy:
+    rate = 16000
+
+    def __init__(self):
+        self.items = []
+
+    async def listen(self, inlet, outlet):
+        async for item in inlet:
+            self.items.append(item)
+
+
+async def test_while_nobody_speaks_the_recogniser_is_given_a_tenth_of_a_second_at_once(autojump_clock):
+    spy = _Spy()
+    speech = audio(3, 4, voice=True)
+    await listen(audio(0, 3) + speech + audio(4, 7.03), Listening(ScriptedVAD(), spy))
+    frames = [item for item in spy.items if isinstance(item, AudioFrame)]
+    assert b"".join(frame.pcm for frame in frames) == b"".join(
+        frame.pcm for frame in audio(0, 3) + speech + audio(4, 7.03)
+    )
+    assert all(before.end == after.position for before, after in pairwise(frames))
+    lasts_s = {round(frame.position / 16000, 2): frame.duration_s for frame in frames}
+    assert [lasts_s[at] for at in (0.0, 0.98, 3.0, 3.5, 4.9)] == [0.02] * 5
+    assert lasts_s[1.0] == lasts_s[2.0] == pytest.approx(0.1)
+    assert {round(lasts_s[at], 3) for at in lasts_s if 5.5 < at < 6.9} == {0.1}
+
+
+async def test_live_audio_of_a_session_is_heard_in_the_step_that_brings_it(autojump_clock):
+    spy = _Spy()
+    listening = Listening(ScriptedVAD(), spy)
+    box = Inbox(CaptureClock(16000, trio.current_time()), 16000, live=True, max_items=100)
+    sender, receiver = open_link(max_items=1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listening.run, receiver, box)
+        await trio.testing.wait_all_tasks_blocked()
+        for frame in audio(0, 0.2, voice=True):
+            sender.send_nowait(frame)
+        assert box.statistics().items == 1  # with no checkpoint in between
+        assert isinstance(await following(box), SpeechStarted)
+        assert isinstance(await following(box), SpeechStopped)  # by the clock: nothing more came
+        assert trio.current_time() == pytest.approx(1.0)
+        sender.send_nowait(DtmfFrame("1"))
+        assert await following(box) == UserActed()
+        sender.close()
+    assert [item.kind for item in spy.items if not isinstance(item, AudioFrame)] == ["start", "stop"]
+
+
+async def test_what_hearing_live_audio_raises_ends_the_listening_and_not_who_sent_it(autojump_clock):
+    listening = Listening(ScriptedVAD(), _Spy())
+    box = Inbox(CaptureClock(16000, trio.current_time()), 16000, live=True, max_items=100)
+    sender, receiver = open_link(max_items=1000)
+
+    async def run():
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await listening.run(receiver, box)
+        assert isinstance(leaf(caught.value), ConfigError)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        sender.send_nowait(AudioFrame.silence(160, 8000))

@@ -544,3 +544,80 @@ async def test_a_turn_of_a_loop_is_a_checkpoint_though_an_item_is_there():
     sender.send_nowait(1)
     with trio.testing.assert_checkpoints():
         assert await receiver.__anext__() == 1
+
+
+# --- listening ---------------------------------------------------------------------------------
+
+
+async def test_a_listener_is_given_what_waits_and_then_each_item_in_the_step_that_sends_it():
+    sender, receiver = open_link[int](max_items=5)
+    got: list[int] = []
+    sender.send_nowait(1)
+    sender.send_nowait(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receiver.listen, got.append)
+        await settle()
+        sender.send_nowait(3)
+        assert got == [1, 2, 3]
+        await sender.send(4)
+        assert got == [1, 2, 3, 4]
+        with pytest.raises(trio.BusyResourceError):
+            await receiver.listen(got.append)
+        sender.close()
+    assert receiver.statistics().received == 4
+
+
+async def test_what_a_listener_raises_is_raised_in_its_task_and_what_comes_then_waits():
+    sender, receiver = open_link[int](max_items=5)
+
+    def fail(item: int) -> None:
+        raise ValueError(item)
+
+    async def listen() -> None:
+        with pytest.raises(ValueError, match="1"):
+            await receiver.listen(fail)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen)
+        await settle()
+        sender.send_nowait(1)
+        sender.send_nowait(2)
+    assert await receiver.receive() == 2
+
+
+async def test_a_listener_that_is_cancelled_loses_nothing_and_another_goes_on():
+    sender, receiver = open_link[int](max_items=5)
+    got: list[int] = []
+    for number in range(3):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receiver.listen, got.append)
+            await settle()
+            sender.send_nowait(3 * number)
+            nursery.cancel_scope.cancel()
+            sender.send_nowait(3 * number + 1)
+        sender.send_nowait(3 * number + 2)
+    sender.close()
+    await receiver.listen(got.append)
+    assert got == list(range(9))
+
+
+async def test_a_listener_is_told_of_an_abort_and_of_its_own_end():
+    sender, receiver = open_link[int](max_items=5)
+
+    async def listen(error: type[Exception]) -> None:
+        with pytest.raises(error):
+            await receiver.listen(print)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen, LinkBroken)
+        await settle()
+        sender.abort(ValueError("why"))
+    sender, receiver = open_link[int](max_items=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen, trio.ClosedResourceError)
+        await settle()
+        receiver.close()
+    with pytest.raises(LinkStopped):
+        sender.send_nowait(1)
+    with pytest.raises(trio.ClosedResourceError):
+        await receiver.listen(print)

@@ -1,12 +1,13 @@
 """The turn source that listens: a VAD in the event loop, and a recogniser beside it in a task of its own.
 
-Audio goes to the recogniser first and to the VAD then, so a boundary always comes after the audio that it
-speaks of.  Everything that is told carries positions on the capture clock, whatever rates the models take.
+A boundary always comes to the recogniser after the audio that it speaks of.  Everything that is told carries
+positions on the capture clock, whatever rates the models take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import final
 
 import attrs
@@ -35,6 +36,8 @@ __all__ = ["Listening"]
 
 STT_ITEMS = 4096
 """Frames and boundaries that may wait for the recogniser; the bound that matters is in seconds."""
+QUIET_S = 1.0
+TOGETHER_S = 0.1
 GAP_RESET_S = 0.5
 """A gap in the audio after which the VAD forgets what it heard, in seconds."""
 
@@ -66,6 +69,7 @@ class Listening:
         self._activity = VoiceActivity(vad.rate, settings, marks_s=marks_s)
         self._windows = _Windows(vad.rate, vad.window)
         self._to_stt_rate = FrameResampler(stt.rate) if stt is not None else None
+        self._silence = _Silence(stt.rate) if stt is not None else None
         self._boundaries: dict[int, tuple[int, int]] = {}
         """By a segment's end as the recogniser knows it: its start and end on the capture clock."""
 
@@ -81,60 +85,96 @@ class Listening:
             if self._stt is not None:
                 nursery.start_soon(self._recognise, self._stt, for_stt, inbox)
             try:
-                await self._hear(inlet, inbox, to_stt)
+                if inbox.live and isinstance(inlet, LinkReceiver):
+                    await self._hear_at_once(inlet, inbox, to_stt)
+                else:
+                    await self._hear(inlet, inbox, to_stt)
+                for item in (*self._rest(), *self._judge(self._activity.finish(), inbox)):
+                    await _give(to_stt, item)
             finally:
                 to_stt.close()
+
+    async def _hear_at_once(
+        self, inlet: LinkReceiver[Frame], inbox: Inbox, to_stt: LinkSender[SttInput]
+    ) -> None:
+        """Hear live audio in the step that brings it: nobody has to wait, because nothing ever does."""
+
+        def hear(frame: Frame) -> None:
+            for item in self._take(frame, inbox):
+                _give_now(to_stt, item)
+            if self._activity.deadline is not None:
+                # It moves with each frame; looked at too early, it is looked at again.
+                scope.deadline = min(scope.deadline, self._activity.deadline)
+
+        while True:
+            with trio.CancelScope(deadline=self._deadline) as scope:
+                await inlet.listen(hear)
+            if not scope.cancelled_caught:
+                return
+            for item in self._judge(self._activity.tick(trio.current_time()), inbox):
+                _give_now(to_stt, item)
 
     async def _hear(
         self, inlet: trio.abc.ReceiveChannel[Frame], inbox: Inbox, to_stt: LinkSender[SttInput]
     ) -> None:
         while True:
-            deadline = self._activity.deadline
-            if deadline is None:
+            with trio.CancelScope(deadline=self._deadline) as scope:
                 frame = await anext(inlet, None)
+            items: Sequence[SttInput]
+            if scope.cancelled_caught:
+                items = self._judge(self._activity.tick(trio.current_time()), inbox)
+            elif frame is None:
+                return
             else:
-                with trio.CancelScope(deadline=deadline) as scope:
-                    frame = await anext(inlet, None)
-                if scope.cancelled_caught:
-                    await self._tell(self._activity.tick(trio.current_time()), inbox, to_stt)
-                    continue
-            match frame:
-                case None:
-                    break
-                case AudioFrame():
-                    await self._hear_audio(frame, inbox, to_stt)
-                case DtmfFrame():
-                    inbox.put(UserActed())
-                case MessageFrame(data={"type": "text", "text": str(text)}):
-                    inbox.put(UserTurn(text))
-                case MessageFrame():
-                    inbox.put(UserActed())
-        await self._flush_stt(to_stt)
-        await self._tell(self._activity.finish(), inbox, to_stt)
+                items = self._take(frame, inbox)
+            for item in items:
+                await _give(to_stt, item)
 
-    # A frame costs no checkpoint but the one that waits for it: most frames change nothing.
-    async def _hear_audio(  # noqa: ASYNC910
-        self, frame: AudioFrame, inbox: Inbox, to_stt: LinkSender[SttInput]
-    ) -> None:
+    @property
+    def _deadline(self) -> float:
+        deadline = self._activity.deadline
+        return math.inf if deadline is None else deadline
+
+    def _take(self, frame: Frame, inbox: Inbox) -> Sequence[SttInput]:
+        """Hear one frame; return what the recogniser is to be given of it."""
+        match frame:
+            case AudioFrame():
+                return self._take_audio(frame, inbox)
+            case MessageFrame(data={"type": "text", "text": str(text)}):
+                inbox.put(UserTurn(text))
+            case DtmfFrame() | MessageFrame():
+                inbox.put(UserActed())
+        return ()
+
+    def _take_audio(self, frame: AudioFrame, inbox: Inbox) -> Sequence[SttInput]:
         if frame.rate != inbox.rate:
             raise ConfigError(f"audio at {frame.rate} Hz came in on a capture clock of {inbox.rate} Hz")
         now = trio.current_time()
         if inbox.clock.heard(frame.position, frame.end, now):
             inbox.wake()
-        if self._to_stt_rate is not None:
-            for resampled in self._to_stt_rate.feed(frame):
-                await self._give(to_stt, resampled)
         changes: list[VoiceChange] = []
         for start, samples in self._windows.feed(frame):
             if self._windows.had_gap:
                 self._vad.reset()
             probability = self._vad.probability(samples)
             changes += self._activity.feed(start, start + len(samples), probability, now)
-        if changes:
-            await self._tell(changes, inbox, to_stt)
+        if self._to_stt_rate is None or self._silence is None:
+            return self._judge(changes, inbox) if changes else ()
+        resampled = self._to_stt_rate.feed(frame)
+        # The audio first, so that a boundary always comes after the audio that it speaks of.
+        if changes or self._activity.deadline is not None:
+            return (*self._silence.broken_by(resampled), *self._judge(changes, inbox))
+        return self._silence.hold(resampled)
 
-    async def _tell(self, changes: list[VoiceChange], inbox: Inbox, to_stt: LinkSender[SttInput]) -> None:
-        """Tell the conversation and the recogniser what the VAD decided, in positions of their clocks."""
+    def _rest(self) -> Sequence[SttInput]:
+        """Return the audio that the recogniser was not given yet; there is no more."""
+        if self._to_stt_rate is None or self._silence is None:
+            return ()
+        return self._silence.broken_by(self._to_stt_rate.flush())
+
+    def _judge(self, changes: list[VoiceChange], inbox: Inbox) -> list[SttInput]:
+        """Tell the conversation what the VAD decided; return what the recogniser is told of it."""
+        boundaries: list[SttInput] = []
         for change in changes:
             start = self._captured(change.start, inbox)
             match change:
@@ -142,7 +182,7 @@ class Listening:
                     started = SpeechStarted(position=start)
                     emit(started)
                     inbox.put(started)
-                    await self._bound(to_stt, SpeechBoundary("start", self._at_stt(start, inbox)))
+                    boundaries.append(SpeechBoundary("start", self._at_stt(start, inbox)))
                 case VoiceLasted():
                     inbox.put(VoiceLasted(start, self._captured(change.until, inbox), change.mark_s))
                 case VoiceStopped():
@@ -152,36 +192,14 @@ class Listening:
                     stopped = SpeechStopped(position=end, start=start)
                     emit(stopped)
                     inbox.put(stopped)
-                    await self._bound(to_stt, boundary)
-        await trio.lowlevel.checkpoint()
+                    boundaries.append(boundary)
+        return boundaries if self._stt is not None else []
 
     def _captured(self, position: int, inbox: Inbox) -> int:
         return scale_position(position, self._vad.rate, inbox.rate)
 
     def _at_stt(self, position: int, inbox: Inbox) -> int:
         return position if self._stt is None else scale_position(position, inbox.rate, self._stt.rate)
-
-    async def _bound(self, to_stt: LinkSender[SttInput], boundary: SpeechBoundary) -> None:
-        if self._stt is not None:
-            await self._give(to_stt, boundary)
-        await trio.lowlevel.checkpoint()
-
-    async def _give(  # noqa: ASYNC910  # see _hear_audio
-        self, to_stt: LinkSender[SttInput], item: SttInput
-    ) -> None:
-        try:
-            try:
-                to_stt.send_nowait(item)
-            except trio.WouldBlock:
-                await to_stt.send(item)
-        except LinkStopped:
-            raise ServiceError("it stopped while audio came", service="recogniser") from None
-
-    async def _flush_stt(self, to_stt: LinkSender[SttInput]) -> None:
-        if self._to_stt_rate is not None:
-            for resampled in self._to_stt_rate.flush():
-                await self._give(to_stt, resampled)
-        await trio.lowlevel.checkpoint()
 
     async def _recognise(self, stt: STT, for_stt: LinkReceiver[SttInput], inbox: Inbox) -> None:
         def understand(transcript: Transcript) -> None:
@@ -234,6 +252,70 @@ class _Told(trio.abc.SendChannel[Transcript]):
     async def aclose(self) -> None:
         self._closed = True
         await trio.lowlevel.checkpoint()
+
+
+async def _give(to_stt: LinkSender[SttInput], item: SttInput) -> None:
+    try:
+        await to_stt.send(item)
+    except LinkStopped:
+        raise _stopped() from None
+
+
+def _give_now(to_stt: LinkSender[SttInput], item: SttInput) -> None:
+    try:
+        to_stt.send_nowait(item)
+    except LinkStopped:
+        raise _stopped() from None
+
+
+def _stopped() -> ServiceError:
+    return ServiceError("it stopped while audio came", service="recogniser")
+
+
+@final
+class _Silence:
+    """Audio on its way to the recogniser: while nobody speaks, ``TOGETHER_S`` of it go in one frame.
+
+    A recogniser is woken for every frame, and in most of the time of most sessions there is nothing to
+    recognise.  Within ``QUIET_S`` of a voice each frame goes by itself.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._quiet = round(QUIET_S * rate)
+        self._together = round(TOGETHER_S * rate)
+        self._quiet_from = self._quiet
+        self._held: list[AudioFrame] = []
+        self._held_count = 0
+
+    def broken_by(self, frames: list[AudioFrame]) -> list[SttInput]:
+        """A voice may be in ``frames``: return all that was held, and them."""
+        given: list[SttInput] = [*self._take(), *frames]
+        if frames:
+            self._quiet_from = frames[-1].end + self._quiet
+        return given
+
+    def hold(self, frames: list[AudioFrame]) -> list[SttInput]:
+        """No voice is in ``frames``: return what is to be given now."""
+        given: list[SttInput] = []
+        for frame in frames:
+            if self._held and not _continues(self._held[-1], frame):
+                given += self._take()
+            self._held.append(frame)
+            self._held_count += frame.sample_count
+            if frame.position < self._quiet_from or self._held_count >= self._together:
+                given += self._take()
+        return given
+
+    def _take(self) -> list[AudioFrame]:
+        held, self._held, self._held_count = self._held, [], 0
+        if len(held) < 2:
+            return held
+        first = held[0]
+        return [AudioFrame(b"".join(frame.pcm for frame in held), first.rate, first.channels, first.position)]
+
+
+def _continues(before: AudioFrame, after: AudioFrame) -> bool:
+    return after.position == before.end and after.channels == before.channels
 
 
 @final

@@ -8,6 +8,7 @@ exception is raised on the way to a wait.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
 import attrs
@@ -73,7 +74,8 @@ class Link(Generic[T]):
     __slots__ = (
         "__weakref__", "_broken", "_cause", "_discarded", "_dropped", "_dropped_s", "_durations",
         "_gap_items", "_gap_s", "_items", "_max_items", "_max_s", "_peak_items", "_peak_s", "_policy",
-        "_seconds", "_sent", "name", "receivers", "receiving", "senders", "sending", "state",
+        "_seconds", "_sent", "listener", "name", "receivers", "receiving", "senders", "sending", "sink",
+        "state",
     )  # fmt: skip
 
     def __init__(self, name: str, max_items: float, max_s: float | None, policy: LinkPolicy) -> None:
@@ -91,6 +93,10 @@ class Link(Generic[T]):
         # The tasks that wait, first come first served, each with the end that it waits at.
         self.sending: OrderedDict[Task, tuple[object, T]] = OrderedDict()
         self.receiving: OrderedDict[Task, object] = OrderedDict()
+        self.sink: Callable[[T], object] | None = None
+        """Takes every item at once, while ``listener`` waits; see ``LinkReceiver.listen``."""
+        self.listener: tuple[Task, object] | None = None
+        """The task that listens, and its end."""
         self._broken = False
         self._cause: BaseException | None = None
         self._sent = 0
@@ -144,6 +150,10 @@ class Link(Generic[T]):
             self._sent += 1
             task, _ = self.receiving.popitem(last=False)
             reschedule(task, outcome.Value(item))
+            return True
+        if self.sink is not None:
+            self._sent += 1
+            self.sink(item)
             return True
         if self._max_s is None:
             if len(self._items) < self._max_items:
@@ -282,12 +292,22 @@ class Link(Generic[T]):
         for task in self.receiving:
             reschedule(task, outcome.Error(self._breakage() if self._broken else trio.EndOfChannel()))
         self.receiving.clear()
+        self.end_listening(self._breakage() if self._broken else trio.EndOfChannel())
+
+    def end_listening(self, error: Exception) -> None:
+        """Raise ``error`` where somebody listens, if somebody does."""
+        self.sink = None
+        if self.listener is not None:
+            (task, _), self.listener = self.listener, None
+            reschedule(task, outcome.Error(error))
 
     def receiver_closed(self, receiver: object) -> None:
         """Count a receiver out, and tell the tasks that wait at it; the last one stops the senders."""
         for task in [task for task, owner in self.receiving.items() if owner is receiver]:
             del self.receiving[task]
             reschedule(task, outcome.Error(trio.ClosedResourceError()))
+        if self.listener is not None and self.listener[1] is receiver:
+            self.end_listening(trio.ClosedResourceError())
         self.receivers -= 1
         if self.receivers:
             return

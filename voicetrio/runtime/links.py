@@ -13,6 +13,7 @@ So the ends of ``trio.open_memory_channel`` fit wherever an end of a link fits. 
 
 from __future__ import annotations
 
+import contextvars
 import math
 from collections.abc import Callable
 from types import TracebackType
@@ -207,6 +208,46 @@ class LinkReceiver(trio.abc.ReceiveChannel[ReceiveT]):
             return Abort.SUCCEEDED
 
         return give_up
+
+    @enable_ki_protection
+    async def listen(self, sink: Callable[[ReceiveT], object]) -> None:
+        """Give each item to ``sink`` in the step that sends it, until the end of the stream.
+
+        In place of ``receive``: no task is woken for an item.  ``sink`` is called in the caller's context
+        variables, must be quick, and must not wait; what it raises is raised here.  What waits in the buffer
+        comes first.  Cancelling loses nothing.
+
+        Raises:
+            LinkBroken: a sender aborted, and what it had sent before was given.
+            trio.ClosedResourceError: this end was closed, before or meanwhile.
+            trio.BusyResourceError: another task is receiving.
+        """
+        await checkpoint_if_cancelled()
+        if self._closed:
+            raise trio.ClosedResourceError
+        link = self.link
+        if link.receiving or link.listener is not None:
+            raise trio.BusyResourceError("another task is receiving from this link")
+        enter = contextvars.copy_context().run
+
+        def give(item: Any) -> None:
+            try:
+                enter(sink, item)
+            except Exception as error:
+                link.end_listening(error)
+
+        def give_up(_: object) -> Abort:
+            link.sink = link.listener = None
+            return Abort.SUCCEEDED
+
+        try:
+            while (item := link.take()) is not NOTHING:
+                sink(item)
+                await checkpoint()
+            link.sink, link.listener = give, (current_task(), self)
+            await wait_task_rescheduled(give_up)
+        except trio.EndOfChannel:
+            await checkpoint()
 
     def receive_nowait(self) -> ReceiveT:
         """Return the next item if there is one; else raise trio.WouldBlock.  Raises as ``receive`` does."""
