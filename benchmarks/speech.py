@@ -276,6 +276,7 @@ def question() -> Question:
         ),
         does_not_say="what other engines cost: the file's own run, with --engines, has them all in a table.",
         rounds=3,
+        warms_up=False,  # each round loads its models anew
         round_s=20.0,
         steady=0.3,
     )
