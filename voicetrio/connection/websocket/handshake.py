@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from email.utils import formatdate
 from typing import NoReturn, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -39,6 +40,8 @@ _log = logging.getLogger("voicetrio.websocket")
 _log.addFilter(HideSecrets())
 
 END_OF_HEAD = b"\r\n\r\n"
+LINGER_S = 1.0
+LINGER_BYTES = 1 << 20
 NOT_A_WEBSOCKET = "This address speaks WebSocket: connect to it with a WebSocket client.\n"
 
 
@@ -131,7 +134,11 @@ async def accept_websocket(
     """
     protocol = ServerProtocol(max_size=limits.max_message_bytes, logger=_log)
     with trio.move_on_after(limits.handshake_s):
-        request, rest = await _read_request(stream, protocol, limits)
+        try:
+            request, rest = await _read_request(stream, protocol, limits)
+        except HandshakeFailed:
+            await _let_it_read(stream)  # noqa: ASYNC120  # the time that is over is told instead
+            raise
         response = protocol.accept(request)
         refusal: Refusal | None = None
         try:
@@ -196,6 +203,21 @@ async def _reject(
     protocol.send_response(response)
     await _flush(stream, protocol)
     raise HandshakeFailed(bytes(response.body).decode().strip(), status=response.status_code)
+
+
+async def _let_it_read(stream: trio.abc.Stream) -> None:
+    """Give a client that is still sending the time to read its answer.
+
+    A socket that is closed with unread data is reset, and the answer is lost on the way.
+    """
+    left = LINGER_BYTES
+    with trio.move_on_after(LINGER_S), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await trio.lowlevel.checkpoint()
+        if isinstance(stream, trio.abc.HalfCloseableStream):
+            await stream.send_eof()
+        while left > 0 and (data := await stream.receive_some(65536)):
+            left -= len(data)
+    await trio.lowlevel.checkpoint()
 
 
 def _plain_response(answer: PlainAnswer) -> Response:
