@@ -8,7 +8,9 @@ import trio
 
 from voicetrio.frames import AudioFrame
 from voicetrio.runtime.links import open_link
+from voicetrio.runtime.outbox import Gate, Outbox
 from voicetrio.runtime.queues import MAX_NAMES, QueueStatistics, watching_queues
+from voicetrio.runtime.transport import SendMessage
 
 
 async def test_queues_of_one_name_are_counted_together():
@@ -20,6 +22,14 @@ async def test_queues_of_one_name_are_counted_together():
             for _ in range(frames):
                 await sender.send(AudioFrame.silence(320, 16000))
     assert watch.statistics() == (QueueStatistics("a", 4, 3, 0.06), QueueStatistics("b", 0, 0, 0.0))
+
+
+def test_an_outbox_tells_its_operations_and_the_seconds_of_its_audio():
+    with watching_queues() as watch:
+        outbox = Outbox(Gate())
+        outbox.offer(AudioFrame.silence(480, 24000))
+        outbox.put(SendMessage("hello"))
+    assert watch.statistics() == (QueueStatistics("outbox", 2, 2, 0.02),)
 
 
 async def test_a_queue_is_seen_by_who_watches_the_task_that_makes_it():
