@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from typing import Any
 
 import attrs
 import pytest
 import trio
 
+from voicetrio.runtime.alarms import open_alarms
 from voicetrio.testing.behaviours import Converse, Talk
 from voicetrio.testing.graphs import draw_graph
 from voicetrio.testing.operations import End, Operation, Wait, draw_operations
@@ -47,14 +49,15 @@ def what_came_of_it(outcome: Outcome) -> Any:
     )
 
 
-def run_all(plans: list[SessionPlan], seed: int) -> list[Any]:
+def run_all(plans: list[SessionPlan], seed: int, *, one_clock: bool = False) -> list[Any]:
+    """Run ``plans`` side by side; with ``one_clock`` one task keeps the time of all, as in a server."""
     results: list[Any] = [None] * len(plans)
 
     async def scenario(sim: Simulation) -> None:
         async def run_one(index: int) -> None:
             results[index] = what_came_of_it(await run_session(sim, plans[index]))
 
-        async with trio.open_nursery() as nursery:
+        async with open_alarms() if one_clock else nullcontext(), trio.open_nursery() as nursery:
             for index in range(len(plans)):
                 nursery.start_soon(run_one, index)
 
@@ -66,7 +69,7 @@ def run_all(plans: list[SessionPlan], seed: int) -> list[Any]:
 def test_a_session_goes_beside_others_as_it_goes_alone(seed: int) -> None:
     draws = random.Random(seed)
     plans = [draw(draws) for _ in range(draws.randint(2, 5))]
-    together = run_all(plans, seed)
+    together = run_all(plans, seed, one_clock=seed % 2 == 1)
     for plan, beside in zip(plans, together, strict=True):
         (alone,) = run_all([plan], seed + 1)
         assert beside == alone, plan

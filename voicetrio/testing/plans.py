@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import shlex
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, final
 
 import attrs
@@ -17,6 +18,7 @@ import numpy as np
 
 from voicetrio.errors import ServiceError, SessionEnded, SessionError
 from voicetrio.events import Event, Interrupted, ToolEnded, ToolStarted
+from voicetrio.runtime.alarms import open_alarms
 from voicetrio.runtime.ending import SessionEnd
 from voicetrio.runtime.links import LinkStatistics
 from voicetrio.runtime.session import Session
@@ -98,12 +100,15 @@ class SessionPlan:
     operations: tuple[Operation, ...] = ()
     cancel_after_steps: int | None = None
     """Cancel from nowhere, so many task steps after the opening; None: not."""
+    shares_clock: bool = False
+    """Its playout's time is kept by a task outside of it, as in a server."""
 
     def scenario(self) -> Scenario:
         """Return it as a scenario for ``simulate`` and its kin."""
 
         async def scenario(sim: Simulation) -> None:
-            await run_session(sim, self)
+            async with open_alarms() if self.shares_clock else nullcontext():
+                await run_session(sim, self)
 
         return scenario
 
@@ -322,6 +327,7 @@ def draw_plan(draws: random.Random) -> SessionPlan:
         peer=_draw_peer(draws),
         operations=draw_operations(draws),
         cancel_after_steps=draws.randint(0, 300) if draws.random() < 0.25 else None,
+        shares_clock=draws.random() < 0.3,
     )
 
 

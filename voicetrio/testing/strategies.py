@@ -165,5 +165,6 @@ def plans(*, agents: bool = True) -> SearchStrategy[SessionPlan]:
         peer=peers(),
         operations=operation_lists(),
         cancel_after_steps=st.none() | st.integers(0, 300),
+        shares_clock=st.booleans(),
     )
     return made
