@@ -134,7 +134,7 @@ def measure(what: str, loaded: bool) -> dict[str, float]:
 
 def question() -> Question:
     """Return the question for the harness."""
-    sides, figures = [], []
+    sides, figures, ratios = [], [], []
     for loaded in (False, True):
         where = "loaded" if loaded else "idle"
         us, floor = f"sessions, {where}", f"sleepers, {where}"
@@ -145,12 +145,12 @@ def question() -> Question:
             for name, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"), ("longest", "most")):
                 if key == "p999" and count == 1:
                     continue  # too few ticks for it
-                for side in (us, floor):
-                    label = f"{count} {side}: {name}"
+                for side, who in ((us, "sessions"), (floor, "sleepers")):
+                    label = f"{count} {where}: {name}, {who}"
                     figures.append(Figure(label, "ms", lambda r, s=side, k=f"{key}_{count}": r[s][k]))
-            figures.append(
+            ratios.append(
                 Figure(
-                    f"{count}, {where}: p99 / sleepers",
+                    f"p99 / sleepers: {count} {where}",
                     "x",
                     lambda r, u=us, f=floor, k=f"p99_{count}": r[u][k] / r[f][k],
                     target,
@@ -160,10 +160,11 @@ def question() -> Question:
         name="pacing",
         asks="how late does the playout wake, beside bare trio sleepers?",
         sides=tuple(sides),
-        figures=tuple(figures),
+        figures=(*ratios, *figures),
         does_not_say=(
             "how late audio arrives: a peer has a lead's worth of it in its buffer.  The sessions do work in "
-            "each tick and the sleepers none: of many that are due together the last waits for the rest."
+            "each tick and the sleepers none: of many that are due together the last waits for the rest.  "
+            "Both wake by trio's timer, which counts whole milliseconds."
         ),
         rounds=3,
         warms_up=False,  # each part has its own

@@ -122,15 +122,19 @@ def question() -> Question:
     for kind in ("live", "saturated"):
         target = Target(at_most=7) if kind == "live" else None
         figures += [
-            Figure(f"{kind}: {side}, a stage", "us", partial(a_stage, side=side, kind=kind), wanted)
+            Figure(f"{kind}, a stage: {side}", "us", partial(a_stage, side=side, kind=kind), wanted)
             for side, wanted in ((us, target), (floor, None), (peer, None), (lean, None))
         ]
         figures += [
-            Figure(f"{kind}: a stage / {other}", "x", partial(times, kind=kind, other=other))
+            Figure(f"{kind}, a stage with us: / {other}", "x", partial(times, kind=kind, other=other))
             for other in (floor, peer, lean)
         ]
     figures += [
-        Figure(f"latency: {side}, {depth} stages", "us", partial(latency, side=side, depth=depth))
+        Figure(
+            f"latency, {depth} {'stage' if depth == 1 else 'stages'}: {side}",
+            "us",
+            partial(latency, side=side, depth=depth),
+        )
         for depth in DEPTHS
         for side in (us, floor, peer)
     ]

@@ -23,7 +23,10 @@ A ratio is taken within a round, so both its sides saw the same minute of the sa
     voicetrio bench --setup-peers
     voicetrio bench
 
+The last command asks everything and renews this page; it says first how long that will take.
 `voicetrio bench NAME` asks one question again, and `voicetrio bench --list` names them.
+Noise is measured again as long as `--minutes` allows it.
+A busy machine makes numbers larger and intervals wider, on both sides of a ratio: run it on a quiet one.
 All samples are in [`benchmarks/results.json`](../benchmarks/results.json).
 """  # noqa: E501
 
@@ -66,7 +69,7 @@ def _section(name: str, question: dict[str, Any], has_chart: bool) -> Iterator[s
     if question["left_out"]:
         yield f"Left out, because its environment was not set up: {', '.join(question['left_out'])}.\n"
     yield f"**What this does not say:** {question['does_not_say']}\n"
-    yield f"{_machine(question['machine'])}\n"
+    yield f"{_effort(question)} {_machine(question['machine'])}\n"
 
 
 def _machine(machine: dict[str, Any]) -> str:
@@ -77,6 +80,11 @@ def _machine(machine: dict[str, Any]) -> str:
         f" Python {machine['python']}, {versions}; commit {machine['commit']}{changed};"
         f" load before {machine['load_before']}."
     )
+
+
+def _effort(question: dict[str, Any]) -> str:
+    count = len(question["rounds"])
+    return f"{count} {'round' if count == 1 else 'rounds'} in {question['took_s']:.0f} s."
 
 
 def _value(figure: dict[str, Any]) -> str:

@@ -70,6 +70,7 @@ def test_the_results_and_the_page_hold_what_was_measured(tmp_path):
     text = page.page(read)
     assert "| [q](#q) | value | <= 5 ms | 4 ms | **pass** |" in text
     assert "**What this does not say:** much" in text
+    assert "\n3 rounds in " in text
     json.dumps(read, allow_nan=False)
 
 
