@@ -164,7 +164,7 @@ def question() -> Question:
         sides=(Side(us, __file__, "once", arguments={"engine": "piper"}, core="any"),),
         figures=(Figure("word error rate", "%", lambda r: r[us]["rate"], Target(at_most=100 * TARGET)),),
         does_not_say="whose the errors are: the recogniser, a small one, makes some of its own.",
-        rounds=3,
+        rounds=2,
         warms_up=False,  # each round loads its models anew
         round_s=16.0,
         steady=0.25,

@@ -275,7 +275,7 @@ def question() -> Question:
             Figure("answers without their number", "answers", lambda r: r[us]["wrong"], Target(at_most=0)),
         ),
         does_not_say="what other engines cost: the file's own run, with --engines, has them all in a table.",
-        rounds=3,
+        rounds=2,
         warms_up=False,  # each round loads its models anew
         round_s=20.0,
         steady=0.3,

@@ -111,7 +111,7 @@ def question() -> Question:
             Figure("first or last word missed", "recordings", lambda r: r[us]["cut"], Target(at_most=0)),
         ),
         does_not_say="how other speakers, rooms and telephones fare: it is seven short recordings.",
-        rounds=3,
+        rounds=2,
         warms_up=False,  # each round loads its models anew
         round_s=26.0,
         steady=0.25,

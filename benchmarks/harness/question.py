@@ -42,6 +42,8 @@ class Side:
     """Its keyword arguments: what JSON can carry."""
     peer: str | None = attrs.field(default=None, kw_only=True)
     """Whose environment it needs; None for our own.  Without that environment the side is left out."""
+    once: bool = attrs.field(default=False, kw_only=True)
+    """Measured in the first round only: what runs into a limit of its own gives the same number each time."""
     core: Literal["measured", "other", "any"] = attrs.field(default="measured", kw_only=True)
     """Where it is pinned; ``any`` is nowhere."""
 

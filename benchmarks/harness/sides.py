@@ -110,6 +110,7 @@ class OpenSides:
 
     def __init__(self, workers: list[_Worker], left_out: tuple[str, ...]) -> None:
         self._workers = workers
+        self._first: dict[str, dict[str, float]] = {}  # of those that are measured once
         self.left_out = left_out
         """Peers without an environment."""
 
@@ -118,7 +119,9 @@ class OpenSides:
         numbers = {}
         for worker in reversed(self._workers) if backwards else self._workers:
             before_each(worker.side.name)
-            numbers[worker.side.name] = worker.ask()
+            numbers[worker.side.name] = self._first.get(worker.side.name) or worker.ask()
+            if worker.side.once:
+                self._first[worker.side.name] = numbers[worker.side.name]
         return numbers
 
 

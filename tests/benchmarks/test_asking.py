@@ -91,6 +91,13 @@ def test_a_question_that_needs_no_warming_up_keeps_its_first_round():
     assert [each["counts"]["calls"] for each in asking.ask(question).rounds] == [1, 2, 3]
 
 
+def test_a_side_that_is_measured_once_keeps_its_number():
+    sides = (Side("counts", FILE, "count"), Side("once", FILE, "count", once=True))
+    asked = asking.ask(a_question(*sides, rounds=3, steady=10.0, warms_up=False))
+    assert [each["counts"]["calls"] for each in asked.rounds] == [1, 2, 3]
+    assert [each["once"]["calls"] for each in asked.rounds] == [1, 1, 1]
+
+
 def test_less_effort_keeps_a_few_rounds():
     question = a_question(Side("counts", FILE, "count"), rounds=8, round_s=10.0)
     assert question.planned_rounds(0.01) == 3

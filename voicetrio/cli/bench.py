@@ -19,7 +19,7 @@ def bench(
     list_questions: Annotated[bool, Parameter(name="--list", help="name the questions, one a line")] = False,
     setup_peers: Annotated[bool, Parameter(help="make the peers' environments")] = False,
     effort: Annotated[float, Parameter(help="scales the number of rounds")] = 1.0,
-    minutes: Annotated[float, Parameter(help="measure noise again only within so much time")] = 17.0,
+    minutes: Annotated[float, Parameter(help="measure noise again only within so much time")] = 18.0,
     json: Annotated[bool, Parameter(help="print one JSON object")] = False,
     write: Annotated[bool, Parameter(negative="--no-write", help="renew docs/benchmarks.md")] = True,
 ) -> int:
