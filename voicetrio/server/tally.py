@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from typing import Any, final
 
@@ -19,6 +20,8 @@ _log = logging.getLogger("voicetrio.server")
 
 LATENCY_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 DURATION_S = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+MAX_PARTS = 128
+"""So many parts and connections are told apart; further ones are counted as ``other``."""
 COUNTED = {
     events.Interrupted: "interruptions",
     events.FalseInterruption: "false_interruptions",
@@ -30,6 +33,13 @@ COUNTED = {
     events.TaskStuck: "tasks_stuck",
 }
 """Events that are only counted, and what their count is called."""
+
+
+NUMBER = re.compile(r"-\d+$")
+
+
+def _count(counts: Counter[str], name: str, more: int) -> None:
+    counts[name if name in counts or len(counts) < MAX_PARTS else "other"] += more
 
 
 @final
@@ -72,9 +82,12 @@ class Tally:
             if ended_at is not None:
                 self.turn_s.add(trio.current_time() - ended_at)
         elif isinstance(event, events.Failure):
-            self.failures[event.where] += 1 + event.repeated
+            # Of replies there is no end: their numbers say nothing over many sessions.
+            part = event.where if event.where.startswith("tool ") else NUMBER.sub("", event.where)
+            _count(self.failures, part, 1 + event.repeated)
         elif isinstance(event, events.ConnectionChanged):
-            self.reconnects[event.connection] += event.new == "backoff"
+            if event.new == "backoff":
+                _count(self.reconnects, event.connection, 1)
         elif isinstance(event, events.LinkDropped):
             self.counts["link_items_dropped"] += event.items
 
