@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from voicetrio.testing.standins.assemblyai import AssemblyAIStandin
 from voicetrio.testing.standins.cartesia import CartesiaStandin
 from voicetrio.testing.standins.deepgram import DeepgramStandin
 from voicetrio.testing.standins.elevenlabs import ElevenLabsStandin
+from voicetrio.testing.standins.fault import Fail
 from voicetrio.testing.standins.server import open_standin
 from voicetrio.testing.standins.speech import hear_words, speak_words, word_times
 
@@ -61,7 +63,7 @@ async def test_deepgram_hears(recording: str) -> None:
         result = await run_sdk("deepgram_listen", standin.url, standin.key, recording)
     assert [word for word, _, _ in result["finals"]] == TEXT.split()
     assert result["kinds"][-1] == "Metadata"
-    assert result["turns"][0] == ["Connected", ""]
+    assert result["turns"][:2] == [["Connected", ""], ["ConfigureSuccess", ""]]
     assert result["turns"][-1] == ["EndOfTurn", TEXT.capitalize()]
 
 
@@ -93,22 +95,62 @@ async def test_elevenlabs_hears(recording: str) -> None:
 async def test_assemblyai_hears(recording: str) -> None:
     async with open_standin(AssemblyAIStandin(), listen=True) as standin:
         seen = await run_sdk("assemblyai_stt", standin.url, standin.key, recording)
+        commands = [text["type"] for text in standin.last.texts]
+    assert commands == ["UpdateConfiguration", "ForceEndpoint", "Terminate"]
     assert [event["type"] for event in seen][:1] == ["Begin"]
     assert seen[-1]["type"] == "Termination"
     final = next(event for event in seen if event.get("turn_is_formatted"))
     assert final["transcript"] == "Go forward ten meters."
 
 
+PROGRAMS = [
+    ("cartesia_tts", CartesiaStandin),
+    ("cartesia_stt", CartesiaStandin),
+    ("deepgram_listen", DeepgramStandin),
+    ("deepgram_speak", DeepgramStandin),
+    ("elevenlabs_tts", ElevenLabsStandin),
+    ("elevenlabs_stt", ElevenLabsStandin),
+    ("assemblyai_stt", AssemblyAIStandin),
+]
+
+
+@pytest.mark.parametrize(("program", "make"), PROGRAMS, ids=[program for program, _ in PROGRAMS])
+async def test_a_wrong_key_is_refused_as_the_sdk_expects(program: str, make: Any, recording: str) -> None:
+    arguments = [recording] if program.endswith(("stt", "listen")) else ["go forward", "ten meters"]
+    async with open_standin(make(), listen=True) as standin:
+        if program == "assemblyai_stt":
+            # It hands its errors to the application, and raises none.
+            seen = await run_sdk(program, standin.url, "wrong-key", *arguments)
+            assert seen == ["WebSocket handshake rejected (HTTP 401)"]
+        else:
+            count = 1 if program == "elevenlabs_tts" or program == "cartesia_tts" else len(arguments)
+            with pytest.raises(AssertionError, match=r"40[13]|[Uu]nauthorized|[Ii]nvalid"):
+                await run_sdk(program, standin.url, "wrong-key", *arguments[:count])
+    assert standin.refused
+    assert standin.connections == []
+
+
 @pytest.mark.parametrize(
-    ("program", "standin"),
+    ("program", "make", "error", "seen"),
     [
-        ("cartesia_tts", CartesiaStandin()),
-        ("deepgram_listen", DeepgramStandin()),
-        ("elevenlabs_stt", ElevenLabsStandin()),
+        ("cartesia_tts", CartesiaStandin, "voice not found", "'error'"),
+        ("cartesia_stt", CartesiaStandin, "unavailable", "'error'"),
+        ("deepgram_listen", DeepgramStandin, "schema", "'Error'"),
+        ("deepgram_listen", DeepgramStandin, "net-0000", "1011 .*NET-0000"),
+        ("deepgram_speak", DeepgramStandin, "server error", "1011 .*INTERNAL_SERVER_ERROR"),
+        ("elevenlabs_tts", ElevenLabsStandin, "voice_not_found", "status_code: 1008.*voice_not_found"),
+        ("elevenlabs_stt", ElevenLabsStandin, "quota_exceeded", "'quota_exceeded'"),
+        ("assemblyai_stt", AssemblyAIStandin, "too many sessions", "Too many concurrent sessions"),
     ],
 )
-async def test_a_wrong_key_is_refused_as_the_sdk_expects(program: str, standin: Any, recording: str) -> None:
-    async with open_standin(standin, listen=True):
-        with pytest.raises(AssertionError, match=r"40[13]|[Uu]nauthorized|[Ii]nvalid"):
-            await run_sdk(program, standin.url, "wrong-key", recording)
-    assert standin.refused
+async def test_an_error_of_the_vendor_is_one_that_the_sdk_knows(
+    program: str, make: Any, error: str, seen: str, recording: str
+) -> None:
+    """It is told as an event where the SDK does so, and raised as the SDK's own where it does not."""
+    texts = {"cartesia_tts": [TEXT], "deepgram_speak": ["go forward", "ten meters"], "elevenlabs_tts": [TEXT]}
+    async with open_standin(make(faults=[Fail(after=1, error=error)]), listen=True) as standin:
+        try:
+            told = str(await run_sdk(program, standin.url, standin.key, *texts.get(program, [recording])))
+        except AssertionError as raised:
+            told = str(raised)
+    assert re.search(seen, told, re.DOTALL), told[-1000:]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deepgram import DeepgramClient
 from deepgram.environment import DeepgramClientEnvironment
+from deepgram.listen.v2.types import ListenV2Configure, ListenV2ConfigureThresholds
 
 url, key, path = sys.argv[1:]
 audio = Path(path).read_bytes()
@@ -33,8 +34,12 @@ turns = []
 with client.listen.v2.connect(
     model="flux-general-en", encoding="linear16", sample_rate="16000"
 ) as connection:
+    connection.send_configure(
+        ListenV2Configure(thresholds=ListenV2ConfigureThresholds(eot_timeout_ms=3000), keyterms=["meters"])
+    )
     for chunk in chunks:
         connection.send_media(chunk)
+    connection.send_force_end_turn()
     connection.send_close_stream()
     for message in connection:
         if message.type == "TurnInfo":

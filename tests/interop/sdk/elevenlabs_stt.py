@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from elevenlabs.client import ElevenLabs
 from elevenlabs.realtime.connection import RealtimeEvents
 from elevenlabs.realtime.scribe import AudioFormat, CommitStrategy
+from websockets.exceptions import ConnectionClosed
 
 url, key, path = sys.argv[1:]
 audio = Path(path).read_bytes()
@@ -28,11 +30,15 @@ async def main():
     )
     for event in RealtimeEvents:
         connection.on(event, lambda *data, event=event: seen.append((event.value, data[0] if data else None)))
-    connection.on(RealtimeEvents.COMMITTED_TRANSCRIPT_WITH_TIMESTAMPS, lambda data: done.set())
-    for start in range(0, len(audio), 3200):
-        chunk = base64.b64encode(audio[start : start + 3200]).decode()
-        await connection.send({"audio_base_64": chunk})
-    await connection.commit()
+    before = ("session_started", "partial_transcript", "committed_transcript")
+    for event in RealtimeEvents:
+        if event.value not in before:  # the end, or an error
+            connection.on(event, lambda *data: done.set())
+    with contextlib.suppress(ConnectionClosed):
+        for start in range(0, len(audio), 3200):
+            chunk = base64.b64encode(audio[start : start + 3200]).decode()
+            await connection.send({"audio_base_64": chunk})
+        await connection.commit()
     await asyncio.wait_for(done.wait(), 20)
     await connection.close()
     print(json.dumps(seen))

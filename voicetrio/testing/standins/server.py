@@ -128,7 +128,9 @@ class StandinConnection:
 
     async def close(self, code: int, reason: str = "") -> None:
         """Close it, and end its handler."""
-        await self._socket.close(code, reason, wait_answer=False)
+        # Awaiting the answer reads what is still coming: with that unread, the system would drop the socket,
+        # and what was sent last would never be heard.
+        await self._socket.close(code, reason)
         raise _Struck
 
     async def strike(self, fault: Fault) -> None:
