@@ -111,3 +111,26 @@ def test_what_has_no_letter_is_left_to_the_end(text):
     assert splitter.feed(f"{text} ") == []
     assert splitter.flush() == [text]
     assert splitter.flush() == []
+
+
+@pytest.mark.parametrize("piece", ["a ", "a, ", "1 ", ". ", "a. ", "a\n"])
+def test_a_long_text_costs_linear_time(piece):
+    def words_seen(count):
+        splitter = Counting()
+        splitter.feed(piece * count)
+        splitter.flush()
+        return splitter.seen
+
+    # Eight times the text: reading the rest again for each clause would be 64 times the words.
+    assert words_seen(8_000) < 12 * words_seen(1_000)
+
+
+class Counting(ClauseSplitter):
+    """Counts the words that it looks at."""
+
+    seen = 0
+
+    def _words(self, start):
+        for word in super()._words(start):
+            self.seen += 1
+            yield word

@@ -52,6 +52,8 @@ class _Word:
     """Nothing is known to follow."""
     line_break: bool
     next_text: str
+    end: int
+    """The place behind it and its white space."""
 
 
 class ClauseSplitter:
@@ -68,8 +70,12 @@ class ClauseSplitter:
         if not any(map(str.isspace, text)):
             return []  # rule 5: nothing can be sure
         clauses: list[str] = []
-        while (count := self._words_to_cut()) is not None:
-            clauses.append(self._cut(count))
+        start = 0
+        while (end := self._clause_end(start)) is not None:
+            clauses.append(" ".join(self._text[start:end].split()))
+            self._is_first = False
+            start = end
+        self._text = self._text[start:]
         return clauses
 
     def flush(self) -> list[str]:
@@ -81,44 +87,48 @@ class ClauseSplitter:
         self._is_first = True
         return clauses
 
-    def _cut(self, count: int) -> str:
-        words = list(_WORD.finditer(self._text))
-        clause = " ".join(match.group().strip() for match in words[:count])
-        self._text = self._text[words[count - 1].end() :]
-        self._is_first = False
-        return clause
-
-    def _words(self) -> Iterator[_Word]:
-        matches = list(_WORD.finditer(self._text))
-        for index, match in enumerate(matches):
+    def _words(self, start: int) -> Iterator[_Word]:
+        """Yield the words from ``start`` on, none that is not asked for: a long text is read once."""
+        matches = _WORD.finditer(self._text, start)
+        match = next(matches, None)
+        while match is not None:
+            following = next(matches, None)
             space = match.group(1)
-            following = matches[index + 1].group().strip() if index + 1 < len(matches) else ""
-            yield _Word(match.group().strip(), not space, "\n" in space, following)
+            yield _Word(
+                match.group().strip(),
+                not space,
+                "\n" in space,
+                following.group().strip() if following is not None else "",
+                match.end(),
+            )
+            match = following
 
-    def _words_to_cut(self) -> int | None:
-        """Return how many words the next clause has, or None if it is not complete."""
+    def _clause_end(self, start: int) -> int | None:
+        """Return the place behind the clause that begins at ``start``, or None if it is not complete."""
         bound = self._settings.first_max_chars if self._is_first else self._settings.max_chars
         length = -1
+        before = start
         soft: int | None = None
         has_letters = False
-        for count, word in enumerate(self._words(), 1):
+        for count, word in enumerate(self._words(start), 1):
             length += 1 + len(word.text)
             if length > bound and count > 1:
-                return soft or count - 1
+                return soft or before
             if word.is_last:
                 return None
+            before = word.end
             has_letters = has_letters or any(map(str.isalnum, word.text))
             if not has_letters:
                 continue
             ends = self._ends_sentence(word, is_only=count == 1)
             if word.line_break or ends:
-                return count
+                return word.end
             if ends is None:
                 return None
             if word.text.rstrip(_CLOSERS).endswith(_SOFT_ENDS):
-                soft = count
+                soft = word.end
                 if self._is_first and count >= self._settings.first_min_words:
-                    return count
+                    return word.end
         return None
 
     def _ends_sentence(self, word: _Word, *, is_only: bool) -> bool | None:
