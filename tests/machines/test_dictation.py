@@ -154,13 +154,18 @@ def test_what_the_vad_did_not_hold_for_speech_is_left_out(dictation: Dictation) 
 
 
 def test_without_boundaries_the_recognisers_turns_are_told(dictation: Dictation) -> None:
+    assert dictation.is_between_turns
     dictation.heard(said("go", 1000), 1.2)
     assert taken(dictation) == []
+    assert not dictation.is_between_turns
     turn = said("forward", 1100)
     dictation.heard(
         Hypothesis(text=turn.text, final=True, start=1100, end=1300, words=turn.words, ends_turn=True), 1.5
     )
     assert taken(dictation) == [("go forward", 1300)]
+    assert dictation.is_between_turns
+    dictation.start(2000)
+    assert not dictation.is_between_turns  # from now on the boundaries count
 
 
 def test_the_end_of_the_audio_is_a_stop(dictation: Dictation) -> None:
