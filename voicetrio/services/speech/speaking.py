@@ -6,7 +6,7 @@ every word in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
@@ -50,6 +50,8 @@ PAUSE_STEP_S: Final = 1.0
 RESAMPLED_AT_ONCE_S: Final = 1.0
 """Audio that is resampled between two checkpoints: a millisecond of work."""
 MOST_PAUSES_S: Final = 600.0
+READ_AT_ONCE: Final = 2000
+"""Characters of a text that are cut into clauses at once: some 5 ms of work."""
 
 
 class Unspeakable(ConfigError):
@@ -133,13 +135,14 @@ async def speak_script(
     behind.
     """
     speaker = _Speaker(request, engines, outlet, session)
+    pronunciations = {**request.pronunciations, **script.pronunciations}
     async with AsyncExitStack() as leases:
         for item in script.items:
             match item:
                 case Pause(seconds):
                     await speaker.pause(seconds)
                 case Say():
-                    await speaker.say(item, {**request.pronunciations, **script.pronunciations}, leases)
+                    await speaker.say(item, pronunciations, leases)
         await speaker.finish()
 
 
@@ -160,11 +163,17 @@ async def speak_texts(
     splitter = ClauseSplitter()
     async with AsyncExitStack() as leases:
         async for text in inlet:
-            for clause in splitter.flush() if text is None else splitter.feed(Placeholders.clean(text)):
+            for clause in splitter.flush() if text is None else _clauses(splitter, text):
                 await speaker.say(Say(clause), request.pronunciations, leases)
         for clause in splitter.flush():
             await speaker.say(Say(clause), request.pronunciations, leases)
         await speaker.finish()
+
+
+def _clauses(splitter: ClauseSplitter, text: str) -> Iterator[str]:
+    """Yield the clauses that ``text`` completes; a long one is not read at once."""
+    for start in range(0, len(text), READ_AT_ONCE):
+        yield from splitter.feed(Placeholders.clean(text[start : start + READ_AT_ONCE]))
 
 
 @final
