@@ -5,7 +5,7 @@
 Ten thousand short sessions in a row, a few at a time, against a server in a process of its own: talks,
 echoes through a pipeline, handlers that raise, clients that come back after a lost connection; ended by a
 goodbye, by a close frame, and by dropping the connection.  After every group of sessions the server is asked,
-once it is empty and has collected its garbage, for its memory, file descriptors, tasks and threads.
+once it is empty and has collected its garbage, for its memory, objects, file descriptors, tasks and threads.
 
 The slope is the mean growth a session after the first fifth of the sessions (the warm-up), its confidence
 that of Student's t over the groups' growths.  The number of malloc's arenas and its thresholds are fixed,
@@ -54,6 +54,8 @@ FIXED: Final = {
     "OMP_NUM_THREADS": "1",
 }
 COUNTED: Final = ("descriptors", "tasks", "threads")
+OBJECTS_A_SESSION: Final = 0.1
+"""Objects of Python: some come and go with caches; a session that stays is hundreds."""
 
 
 # --- the server -----------------------------------------------------------------------------------
@@ -76,7 +78,7 @@ async def serve(trace: bool) -> None:
         greeting="Hi.",
         bed="room",
     )
-    settings = ServerSettings(resume_s=1.0, max_lag_s=60.0)
+    settings = ServerSettings(resume_s=2.0, max_lag_s=60.0, max_pool_wait_s=60.0)
     async with open_model_pool("model", lambda: math.fsum) as pool, trio.open_nursery() as nursery:
 
         async def handler(peer: Any) -> None:
@@ -120,6 +122,7 @@ def holding() -> dict[str, Any]:
         "rss": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE,
         "descriptors": len(os.listdir("/proc/self/fd")) - 1,
         "tasks": trio.lowlevel.current_statistics().tasks_living,
+        "objects": len(gc.get_objects()),
         "threads": sum(not thread.name.startswith("Trio thread ") for thread in threading.enumerate()),
         "grown": grown,
     }
@@ -302,6 +305,9 @@ def measure(sessions: int, trace: bool) -> dict[str, Any]:
         for name in COUNTED
         if kept[-1][name] > kept[0][name]
     ]
+    grown = (kept[-1]["objects"] - kept[0]["objects"]) / (a_group * (len(kept) - 1))
+    if grown > OBJECTS_A_SESSION:
+        problems.append(f"objects: {grown:.2f} a session")
     if slope.high >= LIMIT_BYTES:
         problems.append(f"memory: up to {slope.high:.0f} bytes a session")
     return {
@@ -309,6 +315,7 @@ def measure(sessions: int, trace: bool) -> dict[str, Any]:
         "slope_bytes": attrs.asdict(slope),
         "rss_mb": [round(look["rss"] / (1 << 20), 2) for look in looks],
         **{name: [kept[0][name], kept[-1][name]] for name in COUNTED},
+        "objects_a_session": grown,
         "ends": looks[-1]["ends"],
         "failed": looks[-1]["failed"],
         "grown": looks[-1]["grown"],
@@ -343,6 +350,7 @@ def main() -> int:
             f" ({slope['low']:.0f} to {slope['high']:.0f} at 95 %)"
         )
         print("; ".join(f"{name}: {found[name][0]}, then {found[name][1]}" for name in COUNTED))
+        print(f"{found['objects_a_session']:.3f} objects of Python a session")
         print("ended:", ", ".join(f"{why} {count}" for why, count in sorted(found["ends"].items())))
         print(*found["grown"], sep="\n", end="\n" if found["grown"] else "")
         print("\n".join(found["problems"]) or "nothing is left behind")
