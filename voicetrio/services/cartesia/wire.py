@@ -21,7 +21,7 @@ from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingA
 from voicetrio.services.voice_wire import ContextDone, ContextFailed, Sound, VoiceAnswer, WordTimes
 from voicetrio.services.wires import error_of_status, malformed, numbers, parse_object
 
-__all__ = ["CartesiaHearing", "CartesiaVoice"]
+__all__ = ["CartesiaHearing", "CartesiaTurnHearing", "CartesiaVoice"]
 
 SERVICE: Final = "cartesia"
 
@@ -130,6 +130,48 @@ class CartesiaHearing:
         except (KeyError, TypeError, ValueError):
             raise malformed(SERVICE, message) from None
         return []
+
+
+@final
+class CartesiaTurnHearing:
+    """The wire of ``/stt/turns/websocket``; ``key`` is hidden in errors."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def opened(self) -> None:
+        """A new stream begins."""
+
+    def audio(self, pcm: bytes) -> Message:
+        """Return a binary message."""
+        return pcm
+
+    def finalize(self) -> None:
+        """Return None: nothing ends a turn from outside."""
+
+    def finish(self) -> Message:
+        """Return the command after which the rest is told, and the stream closed."""
+        return json.dumps({"type": "close"})
+
+    def read(self, message: Message) -> Sequence[HearingAnswer]:
+        """Return what ``message`` means."""
+        fields = parse_object(SERVICE, message)
+        kind = fields.get("type")
+        if kind == "error":
+            raise _error(fields, self._key)
+        if kind not in ("turn.update", "turn.eager_end", "turn.end"):
+            return []
+        if not isinstance(fields.get("transcript"), str):
+            raise malformed(SERVICE, message)
+        is_end = kind == "turn.end"
+        return [
+            Heard(
+                text=fields["transcript"],
+                final=is_end,
+                ends_turn=is_end,
+                drafts_turn=kind == "turn.eager_end",
+            )
+        ]
 
 
 def _heard(fields: Mapping[str, Any]) -> Heard:

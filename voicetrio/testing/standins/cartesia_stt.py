@@ -14,6 +14,7 @@ from voicetrio.testing.standins.speech import Word
 __all__ = ["serve_stt", "serve_turns"]
 
 TURN_END_S: Final = 0.6
+EAGER_END_S: Final = 0.3
 _ENCODINGS: Final = {"pcm_s16le": "s16le", "pcm_f32le": "f32le"}
 
 
@@ -43,18 +44,24 @@ async def serve_turns(connection: StandinConnection, vocabulary: Iterable[str], 
     """``/stt/turns/websocket``: binary audio, ``close`` and ``config`` as JSON; it tells the turns."""
     hearing = _hearing(connection, vocabulary)
     await connection.send({"type": "connected", "request_id": "standin"})
-    is_turn = False
+    is_turn = is_eager = False
     while True:
         message = await _next(connection, idle_s)
         if isinstance(message, bytes):
             is_new = hearing.feed(message)
+            if is_eager and not hearing.pause_s:
+                is_eager = False
+                await connection.send({"type": "turn.resume", "request_id": "standin"})
             if hearing.is_speech and not is_turn:
                 is_turn = True
                 await connection.send({"type": "turn.start", "request_id": "standin"})
             if is_new:
                 await connection.send(_turn("turn.update", hearing.untold))
+            if is_turn and not is_eager and hearing.pause_s >= EAGER_END_S:
+                is_eager = True
+                await connection.send(_turn("turn.eager_end", hearing.untold))
             if is_turn and hearing.pause_s >= TURN_END_S:
-                is_turn = False
+                is_turn = is_eager = False
                 await connection.send(_turn("turn.end", hearing.take()))
             continue
         try:
