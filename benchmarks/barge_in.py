@@ -40,16 +40,13 @@ async def call(url: str, count: int) -> list[dict[str, float | str | int]]:
     async def one() -> None:
         async with open_reference_client(url) as client:
             hello = await client.wait_message(lambda message: message.fields.get("type") == "hello")
-            clear = await client.wait_message(lambda message: message.fields.get("type") == "clear")
-            await trio.sleep(QUIET_S)
+            await client.wait_closed()
         reply = [arrival for arrival in client.arrivals if arrival.samples.any()]
-        fade_ends = clear.fields["position"] + FADE_S * client.output_rate
-        stale = [a for a in reply if a.time >= clear.time and a.position >= fade_ends]
-        before = [a for a in reply if a.time >= clear.time and a.position < clear.fields["position"]]
-        last = {"last": reply[-1].time + clock, "stale": len(stale) + len(before)}
+        clears = [message for message in client.messages if message.fields.get("type") == "clear"]
+        last = {"last": reply[-1].time + clock, "stale": count_stale(reply, clears, client.output_rate)}
         told.append({"name": hello.fields["session"], **last})
 
-    with trio.fail_after(PATIENCE_S):
+    with trio.fail_after(PATIENCE_S):  # noqa: ASYNC912  # there is at least one client
         async with trio.open_nursery() as nursery:
             for _ in range(count):
                 nursery.start_soon(one)
@@ -57,9 +54,23 @@ async def call(url: str, count: int) -> list[dict[str, float | str | int]]:
     return told
 
 
+def count_stale(reply, clears, rate: int) -> int:
+    """Return how much of the reply came after the clear and is not the fade.
+
+    Where the client had less than a fade left to play there is nothing to clear, and nothing is told.
+    """
+    if not clears:
+        return 0
+    clear = clears[0]
+    after = [arrival for arrival in reply if arrival.time >= clear.time]
+    begins = clear.fields["position"]
+    return sum(not begins <= arrival.position < begins + FADE_S * rate for arrival in after)
+
+
 async def interrupt(count: int) -> dict[str, float]:
     """Serve the clients, and interrupt each; return the times in milliseconds."""
     from voicetrio import Agent, open_session, serve_sessions
+    from voicetrio.events import ReplyAudible
     from voicetrio.testing.scripted import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 
     agent = Agent(
@@ -69,10 +80,17 @@ async def interrupt(count: int) -> dict[str, float]:
 
     async def answer(peer) -> None:
         async with open_session(peer, agent, name=peer.name) as session:
-            conversation = await session.wait_conversation()
+            with session.events() as events:
+                conversation = await session.wait_conversation()
+                # Before that there is nothing to interrupt, however busy the machine is.
+                async for event in events:
+                    if isinstance(event, ReplyAudible):
+                        break
             await trio.sleep(SPEAKS_S)
             decided[peer.name] = time.perf_counter()
             conversation.interrupt()
+            await trio.sleep(QUIET_S)
+            session.end(0.0)
             await session.wait_ended()
 
     async with trio.open_nursery() as nursery:
