@@ -197,3 +197,12 @@ async def test_other_machines_need_a_key_or_an_explicit_word() -> None:
             )
             assert server.url.startswith("http://127.0.0.1:")
             server.close()
+
+
+async def test_keys_of_one_name_share_their_limits(autojump_clock) -> None:
+    async with open_app(keys=[f"alice={KEY}", f"alice={KEY}-2", f"{KEY}-3"], requests_a_minute=1) as (app, _):
+        statuses = [
+            (await post(app, SPEECH, BODY, headers={"Authorization": f"Bearer {key}"})).status
+            for key in (KEY, f"{KEY}-2", f"{KEY}-3")
+        ]
+    assert statuses == [200, 429, 200]

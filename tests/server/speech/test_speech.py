@@ -10,6 +10,8 @@ import trio
 from tests.server.speech.asgi import open_call, post
 from tests.server.speech.fakes import CALL_S, Tone, open_app
 from voicetrio.audio.codecs import FORMATS, open_decoder
+from voicetrio.errors import AudioError
+from voicetrio.runtime import encoding
 
 PATH = "/v1/audio/speech"
 TEXT = "one two three four five. six seven eight nine. ten eleven twelve."
@@ -245,3 +247,13 @@ async def test_a_model_is_unloaded_when_idle_and_loaded_again(autojump_clock) ->
             assert tone.loads == loads
             await trio.sleep(30 if loads == 1 and len(tone.said) == 1 else 100)
         assert not service.engines.statistics()[0].is_loaded
+
+
+async def test_a_codec_that_fails_is_the_servers_fault(autojump_clock, monkeypatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AudioError("mp3: the library failed")
+
+    monkeypatch.setattr(encoding, "open_encoder", fail)
+    async with open_app() as (app, _):
+        answer = await post(app, PATH, {"input": TEXT})
+    assert (answer.status, answer.error["code"]) == (500, "internal_error")

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from voicetrio.errors import AudioError, ConfigError, MissingExtra, ServiceError
+from voicetrio.errors import ConfigError, MissingExtra, ServiceError
 from voicetrio.services.speech.engine import VoiceError
 from voicetrio.services.speech.engines import UnknownModel
 from voicetrio.services.speech.speaking import Unspeakable
@@ -80,8 +80,6 @@ def as_api_error(error: Exception, *, param: str = "input") -> ApiError:
             return ApiError(400, str(error), param=param, code="invalid_markup")
         case Unspeakable():
             return ApiError(400, str(error), param=param, code="unspeakable_input")
-        case AudioError():
-            return ApiError(400, str(error), param="file", code="invalid_audio")
         case ServiceError() | MissingExtra():
             return ApiError(503, str(error), code="engine_unavailable")
         case ConfigError():

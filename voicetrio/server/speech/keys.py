@@ -1,4 +1,4 @@
-"""API keys: who may use the server, and under which name limits and metrics know them."""
+"""API keys: who may use the server, and under which name limits know them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SHORTEST_KEY = 16
 class ApiKeys:
     """Keys that are let in; with none, everybody is.
 
-    A key may be written as ``name=key``: the name then stands for it in metrics.  Keys are kept as hashes,
-    and appear in no text.  Raises ConfigError for a key that could be guessed.
+    A key may be written as ``name=key``: limits are counted by name, so keys of one name share them.  Keys
+    are kept as hashes, and appear in no text.  Raises ConfigError for a key that could be guessed.
     """
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
