@@ -11,14 +11,17 @@ N connections, all in use, to a server of each of these kinds, one after the oth
 
 CPU is the client's, in percent of one core over the whole time, the first openings included.  *Usable* is
 counted from the moment that the server is ready, and *late* from the moment that the client's own waits
-allowed the last try.  With the interpreter of another environment as ``--peer-python``, Pipecat's WebSocket
-service does the same beside us, on the same machine in the same run.
+allowed the last try.  All N are lost in one moment and dial within a quarter of a second: the last of such a
+wave waits for the CPU, so 95 of 100 are judged, and the worst is shown.  With the interpreter of another
+environment as ``--peer-python``, Pipecat's WebSocket service does the same beside us, on the same machine in
+the same run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import signal
@@ -266,7 +269,7 @@ def once(connections: int, seconds: float) -> dict[str, float]:
             row = measure(python, role, kind, options)
             numbers[f"{role}_{kind}_cpu"] = row["cpu_percent"]
             if role == "ours" and row["late_s"] is not None:
-                numbers[f"ours_{kind}_late_ms"] = row["late_s"][1] * 1e3
+                numbers[f"ours_{kind}_late_ms"] = row["late_s"][1] * 1e3  # the 95th percentile
     return numbers
 
 
@@ -285,7 +288,12 @@ def question():
         for kind in KINDS
         for role, name in roles.items()
     ]
-    late = Figure("worst try after an outage, late by", "ms", lambda r: r[us]["ours_outage_late_ms"])
+    late = Figure(
+        "95 of 100 tries after an outage, late by",
+        "ms",
+        lambda r: r[us]["ours_outage_late_ms"],
+        Target(at_most=1e3 * TARGET_LATE_S),
+    )
     return Question(
         name="reconnect",
         asks="what do lost connections cost?",
@@ -301,8 +309,10 @@ def question():
 
 
 def _spread(values: list[float]) -> list[float] | None:
-    """Return median and worst."""
-    return [statistics.median(values), values[-1]] if values else None
+    """Return the median, the 95th percentile and the worst of values in order."""
+    if not values:
+        return None
+    return [statistics.median(values), values[math.ceil(0.95 * len(values)) - 1], values[-1]]
 
 
 def _show(value: object) -> str:
@@ -321,10 +331,10 @@ def judge(rows: list[dict[str, object]]) -> list[str]:
             continue
         if row["cpu_percent"] > TARGET_CPU_PERCENT:
             missed.append(f"{row['kind']}: {row['cpu_percent']:.1f} % of a core")
-        if row["late_s"] is not None and row["late_s"][0] > TARGET_LATE_S:
-            missed.append(f"{row['kind']}: usable {row['late_s'][0]:.3f} s after the allowed try")
+        if row["late_s"] is not None and row["late_s"][1] > TARGET_LATE_S:
+            missed.append(f"{row['kind']}: usable {row['late_s'][1]:.3f} s after the allowed try")
         if row["kind"] == "silent" and (
-            row["noticed_s"] is None or row["noticed_s"][1] > 6.0 + TARGET_LATE_S
+            row["noticed_s"] is None or row["noticed_s"][-1] > 6.0 + TARGET_LATE_S
         ):
             missed.append(f"silent: noticed after {_show(row['noticed_s'])} s")
     return missed
@@ -369,7 +379,7 @@ def main() -> None:
         "noticed_s",
         "count",
     )
-    print(" | ".join(columns) + "   (two figures: median / worst)")
+    print(" | ".join(columns) + "   (three figures: median / 95th percentile / worst)")
     for row in rows:
         print(" | ".join(_show(row[column]) for column in columns))
     missed = judge(rows)
