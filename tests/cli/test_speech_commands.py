@@ -67,6 +67,26 @@ def test_what_is_said_through_a_pipe_is_transcribed() -> None:
 
 
 @pytest.mark.models
+def test_a_pipe_whose_reader_leaves_ends_the_speaking_without_a_traceback() -> None:
+    text = "one two three four five six. " * 20
+    with subprocess.Popen(
+        (*COMMAND, "say", "-", "-o", "-"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as voice:
+        assert voice.stdin is not None
+        assert voice.stdout is not None
+        assert voice.stderr is not None
+        voice.stdin.write(text.encode())
+        voice.stdin.close()
+        assert voice.stdout.read(4) == b"RIFF"
+        voice.stdout.close()
+        assert voice.wait(60) == 1
+        assert b"Traceback" not in voice.stderr.read()
+
+
+@pytest.mark.models
 def test_the_server_serves_until_it_is_interrupted() -> None:
     with subprocess.Popen(
         (*COMMAND, "speech", "--port", "0"),
