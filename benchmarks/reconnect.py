@@ -7,7 +7,7 @@ N connections, all in use, to a server of each of these kinds, one after the oth
 * *closes*: says 1000 half a second after each opening;
 * *drops*: accepts each opening and drops the socket;
 * *outage*: drops everything at one moment, refuses with 503 for 3 s, and is well again;
-* *silent*: falls silent with its sockets open (its process is stopped).
+* *silent*: two seconds after all are open, falls silent with its sockets open (its process is stopped).
 
 CPU is the client's, in percent of one core over the whole time, the first openings included.  *Usable* is
 counted from the moment that the server is ready, and *late* from the moment that the client's own waits
@@ -111,6 +111,12 @@ def serve(kind: str) -> None:
 # --- the clients ---
 
 
+def tell_begun(usable: list[float], connections: int) -> None:
+    """Print that all are open, once they are: what was still being imported tells nothing of a loss."""
+    if len(usable) == connections:
+        print("begun", flush=True)
+
+
 def run_ours(port: int, connections: int, seconds: float) -> dict[str, object]:
     """Keep ``connections`` in use for ``seconds``; return what was seen."""
     import trio
@@ -134,6 +140,7 @@ def run_ours(port: int, connections: int, seconds: float) -> dict[str, object]:
             allowed[event.connection] = now + event.retry_in_s
         if event.new == "open":
             usable.append(now)
+            tell_begun(usable, connections)
             if event.connection in allowed:
                 late.append(now - allowed[event.connection])
         failed += event.new == "failed"
@@ -180,6 +187,7 @@ def run_peer(port: int, connections: int, seconds: float) -> dict[str, object]:
 
         async def _receive_messages(self) -> None:
             usable.append(time.monotonic())
+            tell_begun(usable, connections)
             async for _message in self._websocket:
                 pass
 
@@ -233,12 +241,12 @@ def measure(python: str, role: str, kind: str, options: argparse.Namespace) -> d
     assert client.stdout is not None
     stopped_at = 0.0
     try:
+        lines = [client.stdout.readline()]
         if kind == "silent":
-            client.stdout.readline()  # it has begun
             time.sleep(SILENT_AT_S)
             stopped_at = time.monotonic()
             server.send_signal(signal.SIGSTOP)
-        seen = json.loads(client.stdout.readlines()[-1])
+        seen = json.loads([*lines, *client.stdout.readlines()][-1])
     finally:
         server.send_signal(signal.SIGCONT)
         output, _ = server.communicate("")
@@ -356,7 +364,6 @@ def main() -> None:
         serve(options.kind)
         return
     if options.role is not None:
-        print("begun", flush=True)
         run = run_ours if options.role == "ours" else run_peer
         print(json.dumps(run(options.port, options.connections, options.seconds)), flush=True)
         return
