@@ -63,7 +63,7 @@ async def test_the_openai_package_completes_its_flows(tmp_path: Path) -> None:
         for name, seconds in speech[way].items():
             if seconds is not None:
                 assert 0 <= seconds - SPOKEN_S <= PRIMING_S.get(name, 0.0), (way, name)
-    assert set(speech["whole"]) == {"mp3", "opus", "aac", "flac", "wav", "pcm"}
+    assert set(speech["whole"]) == {"mp3", "opus", "aac", "flac", "wav", "pcm", "mulaw", "alaw"}
     assert speech["events"] == {
         "kinds": ["speech.audio.delta", "speech.audio.done"],
         "last": "speech.audio.done",

@@ -16,7 +16,8 @@ from pathlib import Path
 import openai
 import soundfile
 
-FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+TELEPHONE = {"mulaw": "ULAW", "alaw": "ALAW"}
+FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm", *TELEPHONE)
 TEXT = "one two three four five. six seven eight nine ten."
 RATE = 24_000
 
@@ -27,7 +28,8 @@ def length_s(name: str, body: bytes) -> float | None:
         return len(body) / 2 / RATE
     if name == "aac":
         return None
-    with soundfile.SoundFile(io.BytesIO(body)) as file:
+    raw = {"format": "RAW", "subtype": TELEPHONE.get(name), "samplerate": 8000, "channels": 1}
+    with soundfile.SoundFile(io.BytesIO(body), **(raw if name in TELEPHONE else {})) as file:
         return len(file.read()) / file.samplerate
 
 
