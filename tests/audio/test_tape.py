@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +70,16 @@ def test_it_is_a_stretch_of_the_whole(steps, reads):
     for start, count in reads:
         expected = samples(max(start, made.start), max(made.start, min(start + count, made.end)))
         assert made.read(start, count).tolist() == expected.tolist()
+
+
+def test_what_was_forgotten_is_let_go_of_at_once():
+    tape = Tape()
+    chunk = np.ones(100, np.int16)
+    gone = weakref.ref(chunk)
+    tape.append(chunk)
+    tape.append(np.ones(100, np.int16))
+    del chunk
+    assert gone() is not None
+    tape.forget(100)
+    assert gone() is None
+    assert tape.read(100, 5).tolist() == [1] * 5

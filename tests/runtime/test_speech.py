@@ -242,3 +242,30 @@ async def test_a_reply_that_was_heard_is_not_played_again_when_the_peer_comes_ba
         await second.wait_played()
         assert np.count_nonzero(it.played == 7) == RATE // 2
         assert heard.heard().samples == RATE // 2
+
+
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_of_the_past_only_what_may_be_asked_for_again_is_kept(
+    confirms: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with rig(Traits(output_rate=RATE, rewind_s=4.0, confirms=confirms)) as it:
+        speech = it.playout.open_speech("long")
+        speech.release()
+        async with trio.open_nursery() as nursery:
+
+            async def fill() -> None:
+                for _ in range(200):
+                    await speech.send(constant(0.1, 7))
+
+            nursery.start_soon(fill)
+            for _ in range(80):
+                await trio.sleep(0.1)
+                if confirms:
+                    assert it.playout.confirm(0, it.playout.heard()[0])
+            kept_s = (speech._next - speech._tape.start) / RATE
+            assert kept_s == pytest.approx(0.9 if confirms else it.playout.keep_s, abs=0.3)
+            it.playout.hold()
+            it.playout.release()
+            await trio.sleep(0.5)
+            nursery.cancel_scope.cancel()
+        assert set(it.played[: 8 * RATE // 2].tolist()) == {7}

@@ -11,6 +11,7 @@ from voicetrio.frames import Samples
 
 __all__ = ["Tape"]
 
+_NONE: Final = np.empty(0, np.int16)
 FORGOTTEN_AT_ONCE: Final = 32
 """Chunks: a list is cut at its front rarely, because that moves all the others."""
 
@@ -62,6 +63,7 @@ class Tape:
         forgotten = self._forgotten
         starts = self._starts
         while forgotten < len(starts) and self._end_of(forgotten) <= before:
+            self._chunks[forgotten] = _NONE  # its memory goes now, its place later
             forgotten += 1
         self._forgotten = forgotten
         if forgotten >= FORGOTTEN_AT_ONCE:

@@ -1,14 +1,15 @@
 """The replier that joins a language model and a voice: text streams in, clauses go out, audio comes back.
 
-Three parts run at once, with bounded links between them: the model, the cutting into clauses, the voice.
-Cancelling the reply frees all three.  A part that fails, or that owes something and gives nothing for
+Three parts run at once, with bounded links between them: the model, the cutting into clauses, the voice; it
+speaks straight into the reply.  Cancelling the reply frees all three.  A part that fails, or that owes something and gives nothing for
 ``stall_s``, fails the reply, once the whole clauses that the model had given are spoken.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import final
 
 import trio
@@ -28,8 +29,6 @@ PIECES = 8
 """Pieces of text that the model may be ahead."""
 CLAUSES = 3
 """Clauses that wait for the voice."""
-AUDIO_S = 1.0
-"""Seconds of audio that the voice may be ahead of what is taken."""
 WORD_SLACK_S = 0.1
 """A word's end may lie this much past the audio without more audio being owed."""
 
@@ -159,31 +158,32 @@ class CascadeReplier:
         await trio.lowlevel.checkpoint()
 
     async def _voice(self, clauses: LinkReceiver[TextFrame], round: ReplyRound, debts: _Debts) -> None:
-        """Let the voice speak the clauses, and give its audio to the reply."""
-        to_play, audio = open_link[TtsOutput](name="audio", max_items=64, max_s=AUDIO_S)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._speak, clauses, to_play)
-            with audio:
-                await self._play(audio, round, debts)
+        """Let the voice speak the clauses into the reply."""
+        with clauses, debts.watch() as scope:
+            await self._tts.speak(clauses, _Mouth(round, debts))
+        if scope.cancelled_caught:
+            raise _stalled("voice", self._settings.stall_s)
 
-    async def _speak(self, clauses: LinkReceiver[TextFrame], to_play: LinkSender[TtsOutput]) -> None:
-        with clauses:
-            try:
-                await self._tts.speak(clauses, to_play)
-            finally:
-                to_play.close()
 
-    async def _play(self, audio: LinkReceiver[TtsOutput], round: ReplyRound, debts: _Debts) -> None:
-        frame: TtsOutput | None = None
-        while True:
-            with debts.watch() as scope:
-                frame = await anext(audio, None)
-            if scope.cancelled_caught:
-                raise _stalled("voice", self._settings.stall_s)
-            if frame is None:
-                return
-            debts.got(frame)
-            await round.send(frame)
+@final
+class _Mouth(trio.abc.SendChannel[TtsOutput]):
+    """The voice's outlet: the reply itself, which takes so much that nothing needs to wait in between."""
+
+    def __init__(self, round: ReplyRound, debts: _Debts) -> None:
+        self._round = round
+        self._debts = debts
+        self._closed = False
+
+    async def send(self, value: TtsOutput) -> None:
+        """Give audio or a word; wait while the reply is far ahead, which is no stall of the voice's."""
+        if self._closed:
+            raise trio.ClosedResourceError
+        with self._debts.taking(value):
+            await self._round.send(value)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await trio.lowlevel.checkpoint()
 
 
 @final
@@ -200,13 +200,13 @@ class _Debts:
         self._reach = 0
         self._audio_end = 0
         self._text_ended = False
+        self._taking = 0
         self._since = trio.current_time()
         self._scope = trio.CancelScope()
 
     def watch(self) -> trio.CancelScope:
         """Return a scope that is cancelled when the voice has owed something for too long."""
         self._since = trio.current_time()
-        self._scope = trio.CancelScope()
         self._set_deadline()
         return self._scope
 
@@ -224,20 +224,30 @@ class _Debts:
         self._text_ended = True
         self._set_deadline()
 
-    def got(self, frame: TtsOutput) -> None:
-        """The voice gave ``frame``."""
+    @contextmanager
+    def taking(self, frame: TtsOutput) -> Iterator[None]:
+        """The voice gave ``frame``; inside this block it waits for us and not we for it."""
         if isinstance(frame, WordFrame):
             self._words -= len(frame.text.split())
             self._reach = max(self._reach, frame.end - self._slack)
         elif isinstance(frame, AudioFrame):
             self._audio_end = frame.end
+        self._taking += 1
+        self._set_deadline()
+        try:
+            yield
+        finally:
+            self._taking -= 1
+            self._since = trio.current_time()
+            self._set_deadline()
 
     @property
     def _owes(self) -> bool:
         return self._text_ended or self._words > 0 or self._reach > self._audio_end
 
     def _set_deadline(self) -> None:
-        self._scope.deadline = self._since + self._stall_s if self._owes else math.inf
+        waits = self._owes and not self._taking
+        self._scope.deadline = self._since + self._stall_s if waits else math.inf
 
 
 def _stalled(service: str, stall_s: float) -> ServiceError:

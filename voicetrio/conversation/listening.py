@@ -36,7 +36,7 @@ __all__ = ["Listening"]
 
 STT_ITEMS = 4096
 """Frames and boundaries that may wait for the recogniser; the bound that matters is in seconds."""
-QUIET_S = 1.0
+QUIET_S = 0.5
 TOGETHER_S = 0.1
 GAP_RESET_S = 0.5
 """A gap in the audio after which the VAD forgets what it heard, in seconds."""

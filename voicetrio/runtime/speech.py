@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Speech", "SpeechSettings", "SpeechStatistics"]
 
+KEPT_S = 1.0
+"""Of a reply's past this much is kept without asking whether it was heard."""
+HEARD_MARGIN_S = 0.5
+"""Before what the peer says it has played this much is kept: it is carried forward between two reports."""
 LIVE_WINDOW_TICKS = 25
 """After so many ticks a live speech looks whether its backlog ever emptied."""
 
@@ -37,7 +41,7 @@ SpeechState = Literal["held", "released", "over"]
 class SpeechSettings:
     """How a reply's audio behaves on the playout."""
 
-    max_ahead_s: float = 10.0
+    max_ahead_s: float = 4.0
     """Seconds of audio that a reply may generate ahead of the playout; then ``send`` waits."""
     fade_s: float = 0.02
     """Length of the fade at a pause, a resume and a flush, in seconds."""
@@ -351,7 +355,13 @@ class Speech:
 
     def _forget(self) -> None:
         """Let go of audio that can no longer be rewound to."""
-        keep_from = min(self._next, self._next - round(self._playout.keep_s * self._rate))
+        keep_from = self._next - round(self._playout.keep_s * self._rate)
+        if self._next - self._tape.start > KEPT_S * self._rate:
+            position, quality = self._playout.heard()
+            if quality == "exact":
+                # The peer says that it has played this: it will not ask for it again.
+                heard = self._ledger.samples_heard(position)
+                keep_from = max(keep_from, heard - round(HEARD_MARGIN_S * self._rate))
         self._tape.forget(keep_from)
 
     def _make_room(self) -> None:

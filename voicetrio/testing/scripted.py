@@ -362,30 +362,38 @@ class ScriptedTTS:
             if not words:
                 continue
             self.clauses.append(clause.text)
-            frames, samples = self._synthesise(words, position, word_count)
+            frames, levels = self._plan(words, position, word_count)
+            count = frames[-1].end - position + round(self._gap_s * self._rate)
             await trio.sleep(self._first_audio_s)
             for word_frame in frames:
                 await outlet.send(word_frame)
-            for start in range(0, len(samples), self._chunk):
-                frame = AudioFrame.from_samples(
-                    samples[start : start + self._chunk], self._rate, position + start
-                )
+            for start in range(position, position + count, self._chunk):
+                # Made when it is sent: a voice that held its clauses would be most of a session's memory.
+                samples = _steps(frames, levels, start, min(start + self._chunk, position + count))
+                frame = AudioFrame.from_samples(samples, self._rate, start)
                 await outlet.send(frame)
                 await trio.sleep(frame.duration_s * self._real_time_factor)
-            position += len(samples)
+            position += count
             word_count += len(words)
         self.finished += 1
 
-    def _synthesise(
+    def _plan(
         self, words: Sequence[str], position: int, first_index: int
-    ) -> tuple[list[WordFrame], Samples]:
+    ) -> tuple[list[WordFrame], list[int]]:
+        """Return the words with their places, and their levels."""
         frames = []
-        blocks = []
-        for index, word in enumerate(words, first_index):
+        for word in words:
             word_s = self._word_s(word) if callable(self._word_s) else self._word_s
             count = max(1, round(word_s * self._rate))
             frames.append(WordFrame(word, position, position + count, self._rate))
-            blocks.append(np.full(count, self.level(index), np.int16))
             position += count
-        blocks.append(np.zeros(round(self._gap_s * self._rate), np.int16))
-        return frames, np.concatenate(blocks)
+        return frames, [self.level(first_index + index) for index in range(len(words))]
+
+
+def _steps(words: Sequence[WordFrame], levels: Sequence[int], start: int, stop: int) -> Samples:
+    """Return samples ``start`` to ``stop``: each word's level, and zeros after the last."""
+    samples = np.zeros(stop - start, np.int16)
+    for word, level in zip(words, levels, strict=True):
+        if word.end > start and word.start < stop:
+            samples[max(0, word.start - start) : word.end - start] = level
+    return samples
