@@ -73,7 +73,7 @@ async def test_a_cancelled_peer_leaves_a_whole_file(tmp_path, autojump_clock):
     out = tmp_path / "out.wav"
     async with running(wav_peer(write(tmp_path / "in.wav", [1]), out, output_rate=8000)) as run:
         run.outbox.offer(AudioFrame.from_samples(np.full(160, 7), 8000, 0))
-        await run.outbox.wait_idle()
+        await trio.sleep(1)
     written, _rate = read_wav(str(out))
     assert list(written) == [7] * 160
 
