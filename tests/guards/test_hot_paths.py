@@ -93,7 +93,7 @@ def test_a_stage_costs_a_frame_no_more_than_a_memory_channel():
 
 
 def test_a_fused_transform_costs_a_frame_its_own_call_and_no_step():
-    calls, steps = one_more(our_row, "transforms", 2, 10)
+    calls, steps = one_more(our_row, "transforms", 2, 42)
     assert 0.9 < calls < 1.1  # the order of the tasks decides what the ends of the row cost
     assert round(steps, 1) == 0.0
 
