@@ -1,8 +1,9 @@
 """The replier that joins a language model and a voice: text streams in, clauses go out, audio comes back.
 
 Three parts run at once, with bounded links between them: the model, the cutting into clauses, the voice; it
-speaks straight into the reply.  Cancelling the reply frees all three.  A part that fails, or that owes something and gives nothing for
-``stall_s``, fails the reply, once the whole clauses that the model had given are spoken.
+speaks straight into the reply.  Cancelling the reply frees all three.  A part that fails, or that owes
+something and gives nothing for ``stall_s``, fails the reply, once the whole clauses that the model had given
+are spoken.
 """
 
 from __future__ import annotations

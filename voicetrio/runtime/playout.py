@@ -22,7 +22,7 @@ from voicetrio.events import PlayoutSlipped
 from voicetrio.frames import AudioFrame, Samples
 from voicetrio.machines.ledger import PlayoutLedger
 from voicetrio.machines.pacing import Pacer, SlipReport
-from voicetrio.runtime.alarms import Alarm, alarm_clock
+from voicetrio.runtime.alarms import Alarm, AlarmClock, alarm_clock
 from voicetrio.runtime.emit import emit
 from voicetrio.runtime.outbox import Gate, Outbox
 from voicetrio.runtime.speech import Speech, SpeechSettings
@@ -225,9 +225,9 @@ class Playout:
 
     # --- the session's side ---
 
-    async def run(self) -> None:
-        """Make each frame when it is due, until cancelled."""
-        self._alarm = alarm_clock().add(self._on_time)
+    async def run(self, clock: AlarmClock | None = None) -> None:
+        """Make each frame when it is due by ``clock``, until cancelled."""
+        self._alarm = (clock or alarm_clock()).add(self._on_time)
         self._running = True
         try:
             # What was started before this task may sound already.

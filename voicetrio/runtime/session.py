@@ -27,6 +27,7 @@ import trio
 from voicetrio.errors import ConfigError, PeerGone, SessionEnded, SessionError
 from voicetrio.events import Event, Failure, SessionEnding, SessionStarted, SourceEnded, TaskStuck
 from voicetrio.runtime._foreign import break_shields, tasks_below, where
+from voicetrio.runtime.alarms import Alarm, alarm_clock
 from voicetrio.runtime.behaviour import AnyBehaviour, Conversational, SessionContext, run_behaviour
 from voicetrio.runtime.deadlines import Deadlines, using_deadlines
 from voicetrio.runtime.emit import EventHub, Subscription, emitting_to
@@ -241,8 +242,7 @@ class Session:
             self._outer_scope = outer.cancel_scope
             for what, task in (
                 ("transport", self._run_transport),
-                ("playout", self.playout.run),
-                ("watch", self._watch),
+                ("playout", self._run_playout),
             ):
                 outer.start_soon(self._guarded, what, task, name=f"{self.name}/{what}")
             async with trio.open_nursery() as inner:
@@ -289,22 +289,32 @@ class Session:
             self._transport_over.set()
         await trio.lowlevel.checkpoint()
 
-    async def _watch(self) -> None:
-        """Notice a peer that takes nothing for ``stall_s``, and a cancellation from outside."""
-        stall_s = self._settings.stall_s
+    async def _run_playout(self) -> None:
+        """Run the playout; notice a peer that takes nothing, and a cancellation from outside."""
+        clock = alarm_clock()
+        alarm = clock.add(lambda: self._look_for_stall(alarm))
+        alarm.set(trio.current_time() + self._settings.stall_s)
         try:
-            while True:
-                since = self._outbox.stuck_since
-                now = trio.current_time()
-                if since is not None and now - since >= stall_s:
-                    self._peer_stalled(f"the peer took nothing for {stall_s:g} s")
-                    since = None
-                await trio.sleep_until((now if since is None else since) + stall_s)
+            await self.playout.run(clock)
         except trio.Cancelled:
             if not self._inside_over:
                 closing_late = trio.current_time() >= self._deadlines.close_by
                 self._shut_down(self._reason if closing_late else "cancelled")
             raise
+        finally:
+            alarm.close()
+
+    def _look_for_stall(self, alarm: Alarm) -> None:
+        stall_s = self._settings.stall_s
+        since = self._outbox.stuck_since
+        now = trio.current_time()
+        if since is not None and now - since >= stall_s:
+            try:
+                self._peer_stalled(f"the peer took nothing for {stall_s:g} s")
+            except Exception as exc:
+                self._fail("transport", exc)
+            since = None
+        alarm.set((now if since is None else since) + stall_s)
 
     def _peer_stalled(self, why: str) -> None:
         """A peer that may come back on another connection is lost; any other is gone."""

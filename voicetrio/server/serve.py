@@ -2,13 +2,14 @@
 
 The tasks, all in one nursery::
 
-    serve_sessions ── accept loop(s) · load watch · drain
+    serve_sessions ── accept loop(s) · load watch · drain · alarm clock · socket reader
      ├─ socket task    handshake, then the connection's reader until the socket is dropped
      └─ session task   the application's handler, once a session; holds a slot
 
 A socket task hands its peer to a session task, which is another child of the server; so the two end
 separately, and a client whose network was lost comes back on another socket.  Whatever a peer does or a
-handler raises ends that session only.
+handler raises ends that session only.  The alarm clock wakes the playouts of all sessions, and the socket
+reader reads all sockets (see ``runtime.guests``).
 """
 
 from __future__ import annotations
