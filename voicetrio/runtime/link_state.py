@@ -214,6 +214,11 @@ class Link(Generic[T]):
 
     # --- the receivers' side ---
 
+    @property
+    def must_wait(self) -> bool:
+        """Whether a receive has nothing to take and no end to tell."""
+        return not (self._items or self.sending or self._broken) and self.senders > 0
+
     @enable_ki_protection
     def take(self) -> T:
         """Return the next item, or ``NOTHING`` if the receive must wait.  For LinkReceiver."""

@@ -170,14 +170,12 @@ class LinkReceiver(trio.abc.ReceiveChannel[ReceiveT]):
             LinkBroken: a sender aborted, and what it had sent before was received.
             trio.ClosedResourceError: this end was closed, before or meanwhile.
         """
+        if not self._closed and self.link.must_wait:
+            return await wait_task_rescheduled(self._wait_in_line())  # type: ignore[no-any-return]
         await checkpoint_if_cancelled()
-        if self._closed:
-            raise trio.ClosedResourceError
-        item = self.link.take()
-        if item is not NOTHING:
-            await cancel_shielded_checkpoint()
-            return item  # type: ignore[no-any-return]
-        return await wait_task_rescheduled(self._wait_in_line())  # type: ignore[no-any-return]
+        item = self.receive_nowait()
+        await cancel_shielded_checkpoint()
+        return item
 
     @enable_ki_protection
     async def __anext__(self) -> ReceiveT:
@@ -187,14 +185,12 @@ class LinkReceiver(trio.abc.ReceiveChannel[ReceiveT]):
         a twentieth of what a stage costs a frame.
         """
         try:
+            if not self._closed and self.link.must_wait:
+                return await wait_task_rescheduled(self._wait_in_line())  # type: ignore[no-any-return]
             await checkpoint_if_cancelled()
-            if self._closed:
-                raise trio.ClosedResourceError
-            item = self.link.take()
-            if item is not NOTHING:
-                await cancel_shielded_checkpoint()
-                return item  # type: ignore[no-any-return]
-            return await wait_task_rescheduled(self._wait_in_line())  # type: ignore[no-any-return]
+            item = self.receive_nowait()
+            await cancel_shielded_checkpoint()
+            return item
         except trio.EndOfChannel:
             raise StopAsyncIteration from None
 
