@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import final
+from collections.abc import Callable, Mapping
+from typing import Any, final
 
 import attrs
 
+from harness.machine import describe_machine
 from harness.question import Question, Round
 from harness.sides import open_sides
 from harness.verdicts import Answer, answer, is_settled
@@ -26,6 +27,8 @@ class Asked:
     question: Question
     rounds: tuple[Round, ...]
     answers: tuple[Answer, ...]
+    machine: Mapping[str, Any]
+    """What it ran on, and how busy that was before."""
     left_out: tuple[str, ...]
     """Sides whose peer is not set up."""
     took_s: float = 0.0
@@ -63,6 +66,7 @@ def ask(
     most = planned * MOST
     rounds: list[Round] = []
     answers: tuple[Answer, ...] = ()
+    machine = describe_machine()
     began = time.monotonic()
     with open_sides(question) as sides:
         if question.warms_up:
@@ -82,4 +86,4 @@ def ask(
                     say("noisy: once more")
                     planned += again
     took_s = time.monotonic() - began
-    return Asked(question, tuple(rounds), answers, sides.left_out, took_s)
+    return Asked(question, tuple(rounds), answers, machine, sides.left_out, took_s)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.asking import Asked
-from harness.machine import describe_machine
 from harness.peers import PEERS
 from harness.sides import CHECKOUT
 
@@ -17,14 +16,14 @@ __all__ = ["FILE", "as_json", "merge", "read", "write"]
 FILE = CHECKOUT / "benchmarks" / "results.json"
 
 
-def as_json(asked: Asked, machine: dict[str, Any]) -> dict[str, Any]:
+def as_json(asked: Asked) -> dict[str, Any]:
     """Return one question's answer, with every sample, so that others can count again."""
     question = asked.question
     return {
         "asks": question.asks,
         "command": f"voicetrio bench {question.name}",
         "does_not_say": question.does_not_say,
-        "machine": machine,
+        "machine": dict(asked.machine),
         "left_out": list(asked.left_out),
         "took_s": round(asked.took_s, 1),
         "rounds": [{side: dict(numbers) for side, numbers in each.items()} for each in asked.rounds],
@@ -56,7 +55,7 @@ def read(path: Path = FILE) -> dict[str, Any]:
 def merge(results: dict[str, Any], asked: Asked) -> None:
     """Put ``asked`` into ``results``."""
     results["peers"] = {peer: list(requirements) for peer, requirements in PEERS.items()}
-    results["questions"][asked.question.name] = as_json(asked, describe_machine())
+    results["questions"][asked.question.name] = as_json(asked)
 
 
 def write(results: dict[str, Any], path: Path = FILE) -> None:

@@ -62,8 +62,7 @@ def bench(
     budget = Budget(questions, effort, minutes * 60)
     asked, failures = _ask_all(questions, effort, budget, errors)
     if as_json:
-        machine = results.describe_machine()
-        print(json.dumps({each.question.name: results.as_json(each, machine) for each in asked}, indent=1))
+        print(json.dumps({each.question.name: results.as_json(each) for each in asked}, indent=1))
     else:
         for each in asked:
             _print(console, each)
