@@ -7,6 +7,7 @@ Prints its port, and serves until it is ended.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
@@ -183,6 +184,20 @@ async def trio_websocket_echo() -> None:
         announce(server.port)
 
 
+async def asyncio_echo() -> None:
+    """Echo with the websockets package's server on asyncio, and nothing else."""
+    from websockets.asyncio.server import serve
+
+    async def answer(connection) -> None:
+        async for message in connection:
+            if isinstance(message, bytes):
+                await connection.send(message)
+
+    async with serve(answer, "127.0.0.1", 0, compression=None) as server:
+        announce(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+
 SERVERS: dict[str, Callable[[], Awaitable[None]]] = {
     "relay": relay,
     "echo": echo,
@@ -193,6 +208,7 @@ SERVERS: dict[str, Callable[[], Awaitable[None]]] = {
     "embedded": embedded,
     "websockets": websockets_echo,
     "trio_websocket": trio_websocket_echo,
+    "asyncio": asyncio_echo,
 }
 
 
@@ -200,7 +216,10 @@ def main() -> None:
     """Serve."""
     scenario, core = sys.argv[1:3]
     os.sched_setaffinity(0, {int(core)})
-    trio.run(SERVERS[scenario])
+    if scenario == "asyncio":
+        asyncio.run(asyncio_echo())
+    else:
+        trio.run(SERVERS[scenario])
 
 
 if __name__ == "__main__":
