@@ -133,7 +133,7 @@ async def test_p18_an_interruption_cannot_discard_the_end(autojump_clock: MockCl
     async def behaviour(context: SessionContext) -> None:
         speech = context.playout.open_speech("reply")
         speech.release()
-        await speech.send(tone(5.0))
+        await speech.send(tone(3.0))
         await context.wait_ending()
         speech.flush()
         async for _ in context.inlet:
