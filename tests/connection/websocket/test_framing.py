@@ -64,7 +64,8 @@ def by_the_book(wire: bytes) -> tuple[list[bytes], bool]:
                 return messages, True
             messages.append(parts)
             parts = b""
-    return messages, protocol.parser_exc is not None
+    # A goodbye in the midst of a message breaks a rule, too, but it is a goodbye.
+    return messages, protocol.parser_exc is not None and protocol.close_rcvd is None
 
 
 def is_utf8(data: bytes) -> bool:
@@ -89,6 +90,14 @@ def test_whatever_comes_and_however_it_is_cut_is_taken_as_the_library_takes_it(f
     received = [message.encode() if isinstance(message, str) else message for message in received]
     assert received == expected
     assert (driver.outcome().by == "us") == fails
+
+
+def test_a_goodbye_in_the_midst_of_a_message_is_the_peers():
+    driver = Driver(Protocol(Side.SERVER, state=OPEN), SocketLimits())
+    frames = (Frame(BINARY, b"half", fin=False), Frame(CLOSE, b"\x03\xe8"))
+    assert driver.receive(b"".join(frame.serialize(mask=True) for frame in frames)) == []
+    assert (driver.outcome().by, driver.outcome().code) == ("peer", 1000)
+    assert driver.is_over
 
 
 def test_bytes_that_came_with_the_request_are_the_first():
