@@ -22,6 +22,9 @@ __all__ = ["ReadySockets", "open_ready_sockets", "ready_sockets"]
 
 _shared: ContextVar[ReadySockets | None] = ContextVar("voicetrio_ready_sockets", default=None)
 
+MANY = 16
+REST_S = 0.001
+"""With ``MANY`` sockets or more, they are looked at once in so many seconds."""
 AT_ONCE = 64
 """So many sockets are asked for at a time."""
 
@@ -66,6 +69,9 @@ class ReadySockets:
                     await trio.lowlevel.checkpoint()
                     began = trio.current_time()
             host.name = own_name
+            if len(self._guests) >= MANY:
+                # As a network card does that coalesces its interrupts: what comes meanwhile is read at once.
+                await trio.sleep_until(began + REST_S)
 
     def close(self) -> None:
         """Let go of the system's resources."""
