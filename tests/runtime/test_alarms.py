@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from contextvars import ContextVar
-from functools import partial
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicetrio.runtime.alarms import EARLY_S, AlarmClock, alarm_clock, open_alarms
+from voicetrio.runtime.alarms import AlarmClock, alarm_clock, open_alarms
 from voicetrio.runtime.guests import STEP_S, Guest, host_step
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
@@ -138,28 +137,6 @@ async def test_a_host_gives_way_when_its_guests_together_take_long(mock_clock) -
     between = order[order.index("slow") : len(order) - order[::-1].index("slow")]
     assert "other" in between
     assert host_step(trio.current_time() - STEP_S)
-
-
-async def test_a_shared_clock_that_wakes_rings_those_that_may_be_a_little_early(autojump_clock) -> None:
-    rung: list[tuple[str, float]] = []
-    async with open_alarms():
-        clock, start = alarm_clock(), trio.current_time()
-        for name, at, may_be_early in (
-            ("first", 1.0, False),
-            ("soon", 1.0 + EARLY_S / 2, True),
-            ("strict", 1.0 + EARLY_S * 0.6, False),
-            ("later", 1.0 + EARLY_S * 2, True),
-        ):
-            note = partial(lambda name: rung.append((name, trio.current_time() - start)), name)
-            clock.add(note, may_be_early=may_be_early).set(start + at)
-        await trio.sleep(2)
-    assert rung == [
-        ("first", pytest.approx(1.0)),
-        ("soon", pytest.approx(1.0)),
-        ("strict", pytest.approx(1.0 + EARLY_S * 0.6)),
-        ("later", pytest.approx(1.0 + EARLY_S * 2)),
-    ]
-    assert AlarmClock().add(print, may_be_early=True).early_s == 0
 
 
 async def test_the_clock_goes_on_for_those_who_clean_up(autojump_clock) -> None:

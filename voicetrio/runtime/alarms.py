@@ -1,9 +1,8 @@
 """Times at which something is to be done, kept by one task for all who share it.
 
 ``open_alarms`` runs the clock of a whole server.  Where none is open, whoever needs one keeps its own, in
-its own task.  Alarms ring in the order of their times; after a stall all that are due ring, one after the
-other.  None rings early, but one that says that it may: a shared clock that wakes rings those of the next
-millisecond, too, which spares it most of its awakenings when there are hundreds.
+its own task.  Alarms ring in the order of their times, never early; after a stall all that are due ring, one
+after the other.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Final, final
+from typing import final
 
 import trio
 
@@ -22,8 +21,6 @@ from voicetrio.runtime.guests import Guest, host_step
 
 __all__ = ["Alarm", "AlarmClock", "alarm_clock", "open_alarms"]
 
-EARLY_S: Final = 0.001
-"""So much too early an alarm rings at most, if it may."""
 _shared: ContextVar[AlarmClock | None] = ContextVar("voicetrio_alarm_clock", default=None)
 
 
@@ -31,12 +28,10 @@ _shared: ContextVar[AlarmClock | None] = ContextVar("voicetrio_alarm_clock", def
 class Alarm:
     """One alarm: it rings once each time it is set.  Made by ``AlarmClock.add``."""
 
-    __slots__ = ("_clock", "at", "early_s", "guest")
+    __slots__ = ("_clock", "at", "guest")
 
-    def __init__(self, clock: AlarmClock, guest: Guest, early_s: float) -> None:
+    def __init__(self, clock: AlarmClock, guest: Guest) -> None:
         self._clock = clock
-        self.early_s = early_s
-        """How much too early it may ring."""
         self.guest = guest
         """Who is called."""
         self.at = math.inf
@@ -71,9 +66,9 @@ class AlarmClock:
         self._alarms: list[tuple[float, int, Alarm]] = []
         self._scope = trio.CancelScope()
 
-    def add(self, call: Callable[[], object], *, may_be_early: bool = False) -> Alarm:
+    def add(self, call: Callable[[], object]) -> Alarm:
         """Return an alarm that calls ``call``, for the current task."""
-        return Alarm(self, Guest(call), EARLY_S if may_be_early and self._is_shared else 0.0)
+        return Alarm(self, Guest(call))
 
     async def run(self, until: Guest | None = None) -> None:
         """Ring, until cancelled, or until the guest ``until`` is over."""
@@ -83,7 +78,7 @@ class AlarmClock:
             with trio.CancelScope(deadline=self._next()) as self._scope:
                 await trio.sleep_forever()
             began = trio.current_time()
-            while self._is_due(trio.current_time()):
+            while self._next() <= trio.current_time():
                 _, _, alarm = heapq.heappop(self._alarms)
                 alarm.at = math.inf
                 alarm.guest.visit(host)
@@ -104,10 +99,6 @@ class AlarmClock:
         while self._alarms and self._alarms[0][0] != self._alarms[0][2].at:
             heapq.heappop(self._alarms)
         return self._alarms[0][0] if self._alarms else math.inf
-
-    def _is_due(self, now: float) -> bool:
-        at = self._next()
-        return at <= now or (at <= now + EARLY_S and at - self._alarms[0][2].early_s <= now)
 
     async def _attend(self, alarm: Alarm) -> None:
         if not self._is_shared:

@@ -227,7 +227,7 @@ class Playout:
 
     async def run(self, clock: AlarmClock | None = None) -> None:
         """Make each frame when it is due by ``clock``, until cancelled."""
-        self._alarm = (clock or alarm_clock()).add(self._on_time, may_be_early=True)
+        self._alarm = (clock or alarm_clock()).add(self._on_time)
         self._running = True
         try:
             # What was started before this task may sound already.
@@ -239,8 +239,7 @@ class Playout:
 
     def _on_time(self) -> None:
         """Make what is due, and say when to come again; without anything to play, wait to be poked."""
-        # A clock that many share may come a little before the time.
-        now = max(trio.current_time(), self._wake_at)
+        now = trio.current_time()
         if self._held or not self.is_active:
             self._tell_slips(now, last=True)
             self._resting = True
