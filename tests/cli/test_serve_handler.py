@@ -129,6 +129,23 @@ async def test_sigterm_drains_and_the_process_ends_well(folder):
         assert await process.wait() == 0
 
 
+async def test_a_full_garbage_collection_does_not_look_at_what_was_imported(folder):
+    (folder / "counting.py").write_text(
+        "import gc, voicetrio\n"
+        "from my_handlers import listen\n"
+        "async def answer(peer):\n"
+        "    async with voicetrio.open_session(peer, listen) as session:\n"
+        "        session.send_message([gc.get_freeze_count(), len(gc.get_objects())])\n"
+        "        await session.wait_ended()\n"
+    )
+    async with running("--handler", "counting:answer") as (_process, url):
+        async with open_websocket_client(url) as socket:
+            while '"message"' not in (message := await socket.receive()):
+                pass
+    frozen, looked_at = json.loads(message)["data"]
+    assert frozen > 5 * looked_at
+
+
 async def test_a_drain_that_is_over_closes_with_1012(folder):
     options = ("--drain-s", "1", "--last-words-s", "1")
     async with running("--handler", "my_handlers:answer", *options) as (process, url):

@@ -115,6 +115,13 @@ async def test_the_number_of_stages_that_are_told_apart_is_bounded(autojump_cloc
     assert steps.count == sum(step.count for step in steps.statistics()) == 300
 
 
+async def test_the_step_in_which_the_watch_began_is_no_slow_one():
+    with watching_steps(0.5) as watch:
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+    assert watch.statistics() == ()
+
+
 async def test_nothing_is_watched_after_the_block(autojump_clock):
     with watching_steps(0.005) as steps:
         pass

@@ -13,6 +13,7 @@ import trio
 from voicetrio.cli.console import make_console
 from voicetrio.cli.embedded import GREETING, embedded_agent, open_models_with_progress
 from voicetrio.cli.handlers import open_handler
+from voicetrio.cli.low_latency import low_latency
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.cli.serve_options import ServeOptions
 from voicetrio.errors import SessionEnded
@@ -66,6 +67,7 @@ async def _serve(options: ServeOptions, stop: StopRequest) -> int:
                     admin = await nursery.start(
                         serve_http, admin_app(server), options.admin_port, options.admin_host
                     )
+                asked.enter_context(low_latency())
                 asked.enter_context(stop.on_stop(partial(_stop, server, stop, options.drain_s)))
                 page = server.url.replace("ws", "http", 1)
                 talk = f"talk to {server.url}" + (f", or open {page}" if options.page else "")

@@ -6,6 +6,7 @@ instrument costs about a microsecond a step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import final
@@ -40,7 +41,7 @@ class StepWatch(trio.abc.Instrument):
 
     def __init__(self, threshold_s: float = 0.005) -> None:
         self.threshold_s = threshold_s
-        self._began_at = 0.0
+        self._began_at = math.inf  # the step in which it is made has no beginning
         self._stages: dict[str, SlowStep] = {}
         self.count = 0
         """Of all slow steps."""
