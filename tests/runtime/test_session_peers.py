@@ -171,3 +171,22 @@ async def test_a_session_that_failed_leaves_its_statistics(autojump_clock: trio.
     assert statistics.state == "over"
     assert isinstance(statistics.outbox, OutboxStatistics)
     assert statistics.outbox.queued_items == 0
+
+
+async def test_a_stalled_peer_that_cannot_be_taken_for_lost_fails_the_session(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class BrokenPeer(Peer):
+        def take_for_lost(self, why: str) -> bool:
+            raise ValueError("no slot to wait in")
+
+    peer = BrokenPeer()
+
+    async def call() -> None:
+        async with open_session(peer, speaking(9.0)):
+            await trio.sleep(1)
+            peer.reading = trio.Event()
+            await trio.sleep_forever()
+
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="no slot")):
+        await call()

@@ -54,6 +54,7 @@ class Guest:
     def leave(self) -> None:
         """Be called no more."""
         self.is_over = True
+        self._call = _nothing  # what it belongs to may go: a host can hold the guest for longer
         self._over.set()
 
     async def wait_over(self) -> None:
@@ -66,3 +67,7 @@ class Guest:
 def host_step(since: float) -> bool:
     """Tell whether a host that began a step at ``since`` (``trio.current_time()``) must give way."""
     return trio.current_time() - since >= STEP_S
+
+
+def _nothing() -> None:
+    """Do nothing."""
