@@ -137,8 +137,8 @@ def question() -> Question:
             Side(livekit, str(PEERS / "livekit_start.py"), "measure", peer="livekit"),
         ),
         figures=(
-            Figure("memory of an idle session", "MB", lambda r: r["idle"]["mb"], Target(at_most=0.2)),
-            Figure("memory of a speaking session", "MB", lambda r: r["speaking"]["mb"], Target(at_most=0.4)),
+            Figure("memory of a session: idle", "MB", lambda r: r["idle"]["mb"], Target(at_most=0.2)),
+            Figure("memory of a session: speaking", "MB", lambda r: r["speaking"]["mb"], Target(at_most=0.4)),
             Figure("memory of the process with one session", "MB", lambda r: r["idle"]["process_mb"]),
             Figure("tasks of an idle session", "tasks", lambda r: r["idle"]["tasks"], Target(at_most=8)),
             Figure("tasks of one over a WebSocket", "tasks", lambda r: r["websocket"]["tasks"]),

@@ -43,7 +43,7 @@ def page(results: dict[str, Any], charts: frozenset[str] = frozenset()) -> str:
 def _targets(questions: dict[str, Any]) -> Iterator[str]:
     rows = [
         f"| [{name}](#{name}) | {figure['name']} | {figure['target']} {figure['unit']}"
-        f" | {_value(figure)} | **{figure['verdict']}** |"
+        f" | {_told(figure)} | **{figure['verdict']}** |"
         for name, question in questions.items()
         for figure in question["figures"]
         if figure["target"] is not None
@@ -85,6 +85,10 @@ def _machine(machine: dict[str, Any]) -> str:
 def _effort(question: dict[str, Any]) -> str:
     count = len(question["rounds"])
     return f"{count} {'round' if count == 1 else 'rounds'} in {question['took_s']:.0f} s."
+
+
+def _told(figure: dict[str, Any]) -> str:
+    return f"{_interval(figure)} {figure['unit']}, noisy" if figure["noisy"] else _value(figure)
 
 
 def _value(figure: dict[str, Any]) -> str:
