@@ -26,7 +26,7 @@ from voicetrio.runtime import pipeline as pipeline_module
 from voicetrio.runtime import session as session_module
 from voicetrio.runtime.deadlines import Deadlines
 from voicetrio.runtime.inbound import SessionInbound
-from voicetrio.runtime.outbox import Outbox
+from voicetrio.runtime.outbox import Gate, Outbox
 from voicetrio.runtime.playout import Playout
 from voicetrio.runtime.reporting import Reporter
 from voicetrio.runtime.running import Job, run_together
@@ -65,7 +65,7 @@ class Verdict:
 def mixer_with_its_own_loop() -> Iterator[None]:
     """The mixer makes audio by itself, and asks neither the gate nor the network."""
 
-    async def run(self: Playout) -> None:
+    async def run(self: Playout, clock: Any = None) -> None:
         async def mix() -> None:
             while True:
                 if self.is_active:
@@ -219,13 +219,11 @@ def tool_left_running() -> Iterator[None]:
 def gate_that_is_not_asked() -> Iterator[None]:
     """After a cancel the outbox still gives what it holds, and is not emptied."""
 
+    ask = Outbox.next
+
     async def next_operation(self: Outbox, at_once: Any = None) -> Any:
-        await trio.lowlevel.checkpoint()
-        while not (self._urgent or self._ordered):
-            self._reader = trio.lowlevel.current_task()
-            self._at_once = at_once
-            await trio.lowlevel.wait_task_rescheduled(self._give_up)
-        return (self._urgent or self._ordered).popleft()
+        self._gate = Gate()  # one that nobody shuts
+        return await ask(self)
 
     with patch.object(Outbox, "next", next_operation), patch.object(Outbox, "discard", lambda self: None):
         yield
