@@ -47,7 +47,7 @@ class Refused:
         return "\r\n".join((*lines, "", "")).encode()
 
 
-def resume_token(subject: str = "peer-1", ttl_s: float = 60.0, secret: bytes = SECRET) -> str:
+def resume_token(subject: str = "peer-1", ttl_s: float = 86_400.0, secret: bytes = SECRET) -> str:
     return TokenSigner(secret).sign(RESUME_PURPOSE, subject, ttl_s=ttl_s)
 
 

@@ -256,7 +256,9 @@ async def test_a_ping_before_the_answer_waits_for_it():
 
 
 @pytest.mark.parametrize(
-    "early", [b"\xff" * 20, Frame(CLOSE, b"").serialize(mask=True), b"GET / HTTP/1.1\r\n\r\n"]
+    "early",
+    [b"\xff" * 20, Frame(CLOSE, b"").serialize(mask=True), b"GET / HTTP/1.1\r\n\r\n"],
+    ids=["noise", "a close frame", "a request"],
 )
 async def test_whatever_follows_a_bad_request_is_not_looked_at(early):
     answer, failure = await answer_to(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n" + early)
