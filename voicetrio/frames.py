@@ -19,6 +19,7 @@ Samples: TypeAlias = npt.NDArray[np.int16]
 """Samples as int16: shape ``(n,)`` for mono, ``(n, channels)`` otherwise."""
 
 BYTES_PER_SAMPLE = 2
+_S16LE = np.dtype("<i2")  # made once: numpy reads a name anew each time
 
 
 @attrs.frozen
@@ -51,7 +52,7 @@ class AudioFrame:
     @property
     def samples(self) -> Samples:
         """A read-only int16 view of the PCM, without a copy."""
-        view = np.frombuffer(self.pcm, dtype="<i2")
+        view = np.frombuffer(self.pcm, _S16LE)
         return view if self.channels == 1 else view.reshape(-1, self.channels)
 
     @property
@@ -62,12 +63,12 @@ class AudioFrame:
     @property
     def end(self) -> int:
         """The position just past the last sample."""
-        return self.position + self.sample_count
+        return self.position + len(self.pcm) // (BYTES_PER_SAMPLE * self.channels)
 
     @property
     def duration_s(self) -> float:
         """Seconds."""
-        return self.sample_count / self.rate
+        return len(self.pcm) // (BYTES_PER_SAMPLE * self.channels) / self.rate
 
     def with_samples(self, samples: npt.NDArray[Any]) -> AudioFrame:
         """Return this frame with other samples (any dtype, rounded and saturated), at the same position."""

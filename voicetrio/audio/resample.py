@@ -151,10 +151,10 @@ class FrameResampler:
             made = self.flush()
         if self._written is None:
             self._written = self._place(frame.position)
-        self._expected = frame.end
+        end = self._expected = frame.end
         if frame.rate == self.to_hz:
             made.append(frame if frame.position == self._written else frame.at(self._written))
-            self._written += frame.sample_count
+            self._written += end - frame.position
         elif self._engine is not None:
             made += self._frames(self._engine.feed(frame.samples))
         return made

@@ -18,7 +18,7 @@ from voicetrio.audio.resample import FrameResampler, scale_position
 from voicetrio.conversation.inbox import Inbox, UserActed, UserTurn
 from voicetrio.errors import ConfigError, LinkStopped, ServiceError
 from voicetrio.events import SpeechStarted, SpeechStopped, Transcript, TranscriptWord
-from voicetrio.frames import AudioFrame, DtmfFrame, Frame, MessageFrame, Samples
+from voicetrio.frames import BYTES_PER_SAMPLE, AudioFrame, DtmfFrame, Frame, MessageFrame, Samples
 from voicetrio.machines.voice import (
     VoiceActivity,
     VoiceChange,
@@ -102,9 +102,9 @@ class Listening:
         def hear(frame: Frame) -> None:
             for item in self._take(frame, inbox):
                 _give_now(to_stt, item)
-            if self._activity.deadline is not None:
+            if self._deadline < scope.deadline:
                 # It moves with each frame; looked at too early, it is looked at again.
-                scope.deadline = min(scope.deadline, self._activity.deadline)
+                scope.deadline = self._deadline
 
         while True:
             with trio.CancelScope(deadline=self._deadline) as scope:
@@ -326,30 +326,25 @@ class _Windows:
         self._rate = rate
         self._window = window
         self._resampler = FrameResampler(rate)
-        self._held: list[Samples] = []
-        self._held_count = 0
+        self._held = b""
         self._next: int | None = None
         self.had_gap = False
         """Whether a long gap lies before the window that was yielded last."""
 
     def feed(self, frame: AudioFrame) -> Iterator[tuple[int, Samples]]:
         """Yield the first position and the samples of each window that is full now."""
+        size = self._window * BYTES_PER_SAMPLE
         for resampled in self._resampler.feed(frame):
+            if resampled.channels != 1:
+                raise ConfigError(f"voice is looked for in mono audio, not in {resampled.channels} channels")
             if self._next is not None and resampled.position != self._next:
                 self.had_gap = resampled.position - self._next > GAP_RESET_S * self._rate
-                self._held, self._held_count = [], 0  # a window never spans a gap
+                self._held = b""  # a window never spans a gap
             self._next = resampled.end
-            self._held.append(resampled.samples)
-            self._held_count += resampled.sample_count
-            if self._held_count >= self._window:
-                yield from self._cut(resampled.end)
-
-    def _cut(self, end: int) -> Iterator[tuple[int, Samples]]:
-        samples = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-        start = end - len(samples)
-        count = len(samples) // self._window * self._window
-        self._held = [samples[count:]] if count < len(samples) else []
-        self._held_count = len(samples) - count
-        for at in range(0, count, self._window):
-            yield start + at, samples[at : at + self._window]
-            self.had_gap = False
+            pcm = self._held + resampled.pcm
+            start = self._next - len(pcm) // BYTES_PER_SAMPLE
+            whole = len(pcm) - len(pcm) % size
+            self._held = pcm[whole:]
+            for at in range(0, whole, size):
+                yield start + at // BYTES_PER_SAMPLE, np.frombuffer(pcm, np.int16, self._window, at)
+                self.had_gap = False

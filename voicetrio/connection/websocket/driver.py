@@ -64,22 +64,11 @@ class Driver:
         self._violation: str | None = None
         self.pong_count = 0
         """The highest number of a ping of ours that was answered."""
-
-    @property
-    def is_open(self) -> bool:
+        self.is_open = True
         """True until a close frame is sent or received."""
-        return self._protocol.state is OPEN
-
-    @property
-    def is_over(self) -> bool:
+        self.is_over = False
         """True when the peer has said all it may say: it closed, or broke a rule."""
-        protocol = self._protocol
-        return (
-            protocol.close_rcvd is not None
-            or protocol.parser_exc is not None
-            or self._violation is not None
-            or protocol.state is CLOSED
-        )
+        self._note_state()
 
     @property
     def may_drop(self) -> bool:
@@ -131,10 +120,10 @@ class Driver:
 
     def _take_plain(self, data: bytes, start: int, end: int) -> Message | None:
         """Return the message in this whole frame; None if the frame is for the library."""
-        protocol, first = self._protocol, data[start]
+        first = data[start]
         if (
             first not in (PLAIN_BINARY, PLAIN_TEXT)
-            or protocol.state is not OPEN
+            or not self.is_open
             or self._fragments
             or end - start > self._limits.max_message_bytes
         ):
@@ -152,6 +141,7 @@ class Driver:
         return self._take_parsed()
 
     def _take_parsed(self) -> list[Message]:
+        self._note_state()  # each of the frames is judged by what all of them make of it
         messages: list[Message] = []
         for frame in self._protocol.events_received():
             if isinstance(frame, Frame) and self._violation is None:
@@ -272,3 +262,15 @@ class Driver:
         error = self._protocol.parser_exc
         if self._violation is None and isinstance(error, PayloadTooBig):
             self._violation = f"a message is longer than {self._limits.max_message_bytes} bytes"
+        self._note_state()
+
+    def _note_state(self) -> None:
+        """Take over what the library says; it is asked for with every frame, and changes hardly ever."""
+        protocol = self._protocol
+        self.is_open = protocol.state is OPEN
+        self.is_over = (
+            protocol.close_rcvd is not None
+            or protocol.parser_exc is not None
+            or self._violation is not None
+            or protocol.state is CLOSED
+        )

@@ -127,7 +127,7 @@ class StreamSocket:
         await trio.lowlevel.checkpoint()
         together = ready_sockets() if self._direct is not None else None
         try:
-            self._take(self._driver.take_messages())
+            self._take(self._driver.take_messages(), trio.current_time())
             if together is None:
                 await self._read_alone()
             else:
@@ -158,12 +158,13 @@ class StreamSocket:
 
     def _take_data(self, data: bytes) -> bool:
         """Take what was read, ``b""`` at its end; return whether nothing more is to be read."""
-        if not self._byte_rate.take(len(data), trio.current_time()):
+        now = trio.current_time()
+        if not self._byte_rate.take(len(data), now):
             self._driver.fail(1008, "data comes faster than the limit")
-        self._take(self._driver.receive(data))
+        self._take(self._driver.receive(data), now)
         return not data or self._driver.may_drop
 
-    def _take(self, messages: list[Message]) -> None:
+    def _take(self, messages: list[Message], now: float) -> None:
         """Put what was read where it belongs; never waits."""
         for message in messages:
             self._received += 1
@@ -175,12 +176,12 @@ class StreamSocket:
             else:
                 self._inbox_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
                 self._inbox.append(message)
-        if messages and not self._message_rate.take(len(messages), trio.current_time()):
+        if messages and not self._message_rate.take(len(messages), now):
             self._driver.fail(1008, "messages come faster than the limit")
         if self._inbox_bytes > self._limits.max_inbox_bytes:
             self._driver.fail(1008, "messages come faster than they are taken")
         if self._ping_sent_at is not None and self._driver.pong_count >= self._ping_number:
-            self._round_trip_s = trio.current_time() - self._ping_sent_at
+            self._round_trip_s = now - self._ping_sent_at
             self._ping_sent_at = None
             self._work.set()  # the time of the next ping is known now
         if self._driver.is_over:
@@ -291,7 +292,8 @@ class StreamSocket:
         if not self.is_clear:
             return False
         assert self._direct is not None
-        data = b"".join(map(self._driver.send, messages))
+        send = self._driver.send
+        data = send(messages[0]) if len(messages) == 1 else b"".join(map(send, messages))
         try:
             written = self._direct.write_nowait(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
