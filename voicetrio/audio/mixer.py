@@ -101,7 +101,8 @@ class Mixer:
                 f" not {speech.dtype} of shape {speech.shape}"
             )
         duck = self._duck_gains(given, sample_count)
-        self._forget_finished()
+        if self._beds or self._one_shots:
+            self._forget_finished()
         if not (self._beds or self._one_shots):
             if speech is None:
                 return np.zeros(sample_count, np.int16)
@@ -130,6 +131,10 @@ class Mixer:
 
     def _duck_gains(self, given: int, sample_count: int) -> float | Gains:
         """Return the bed's gains for a tick that begins with ``given`` samples of speech."""
+        if given == sample_count and self._duck.settled and self._duck.target == self._duck_gain:
+            # In the midst of speech, which is nearly always.
+            self._hold_left = self._duck_hold
+            return self._duck_gain
         parts: list[tuple[int, float | Gains]] = []
         if given:
             self._duck.set(self._duck_gain, self._duck_attack_s)

@@ -42,7 +42,8 @@ class PlayoutLedger:
 
     def wrote(self, end: int) -> None:
         """Samples up to ``end`` were handed to the network."""
-        self.written = max(self.written, end)
+        if end > self.written:
+            self.written = end
 
     def confirm(self, epoch: int, position: int, now: float) -> bool:
         """The peer says that it has played up to ``position``; return False if that cannot count."""
@@ -154,6 +155,8 @@ class ReplyLedger:
     def begin_words(self, end: int) -> list[SpokenWord]:
         """Return the words that begin before reply sample ``end`` and were not returned since a cut."""
         begun = self._begun
+        if begun == len(self._words) or self._words[begun].start >= end:
+            return []
         while self._begun < len(self._words) and self._words[self._begun].start < end:
             self._begun += 1
         return self._words[begun : self._begun]

@@ -200,10 +200,11 @@ class Playout:
     @property
     def is_active(self) -> bool:
         """Whether ticks are being made."""
-        if self._mixer.active or self._tail is not None:
-            return True
-        front = self._queue[0] if self._queue else None
-        return front is not None and not front.paused and front._is_ready
+        if self._queue:
+            front = self._queue[0]
+            if not front.paused and front._is_ready:
+                return True
+        return self._tail is not None or self._mixer.active
 
     def statistics(self) -> PlayoutStatistics:
         """Return the counts so far."""
@@ -309,11 +310,12 @@ class Playout:
         """Make the frames that are due.  Synchronous, so that a flush can call it, too."""
         if not self._running or not self._gate.is_open or self._held:
             return
-        while self._pacer.due <= now + 1e-9 and self.is_active:
+        pacer = self._pacer
+        while pacer.due <= now + 1e-9 and self.is_active:
             if not self._outbox.has_room(self._frame_s):
                 self._blocked += 1
                 break  # before the clock is moved: a stall is one slip, once the peer takes audio again
-            slip_s = self._pacer.settle(now)
+            slip_s = pacer.settle(now)
             if slip_s:
                 self._mixer.skip(round(slip_s * self.rate))
                 self._slips.add(slip_s)
@@ -352,8 +354,11 @@ class Playout:
             self._forget_heard()
             self._recent.append(self._queue.popleft())
         tail, self._tail = self._tail, None
-        if not parts and tail is None:
-            return None
+        if tail is None:
+            if not parts:
+                return None
+            if parts[0].size == self._frame:
+                return parts[0]
         speech = np.zeros(self._frame, dtype=np.int16)
         if parts:
             speech[:filled] = parts[0] if len(parts) == 1 else np.concatenate(parts)

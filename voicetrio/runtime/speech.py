@@ -237,28 +237,27 @@ class Speech:
         """Return up to ``count`` samples for the frame that starts at ``at`` on the playout clock."""
         if self.paused or self.flushed or not self._is_ready:
             return None
-        available = self._generated - self._next
         if self._live_s is not None:
-            self._stay_live(available, count)
-            available = self._generated - self._next
-        taken = self._read(self._next, min(count, available))
-        if taken.size:
-            self._ledger.accepted(at, self._next, taken.size)
+            self._stay_live(self._generated - self._next, count)
+        taken = self._tape.read(self._next, count)
+        size = taken.size
+        if size:
+            self._ledger.accepted(at, self._next, size)
             if self.on_word is not None:
-                for word in self._ledger.begin_words(self._next + taken.size):
+                for word in self._ledger.begin_words(self._next + size):
                     self.on_word(word.text, at + max(0, word.start - self._next))
-            self._next += taken.size
+            self._next += size
             taken = self._ramp.apply(taken)
             if not self.audible:
                 self.audible = True
                 self._signal()
-        if taken.size < count and not self.finished and self.audible:
+        if size < count and not self.finished and self.audible:
             self._starved += 1
         self._forget()
         self._make_room()
         if self.finished and self._next >= self._generated:
             self._leave()
-        return taken if taken.size else None
+        return taken if size else None
 
     def _fade_tail(self, from_reply: int, count: int) -> Samples | None:
         """Return the fade that ends it: samples from ``from_reply`` on, down to nothing."""
@@ -289,8 +288,9 @@ class Speech:
     @property
     def _is_ready(self) -> bool:
         """Whether it can play: it begins only with a lead's worth of audio, lest it stutter."""
-        available_s = (self._generated - self._next) / self._rate
-        return self.audible or self.finished or available_s >= self._playout.lead_s
+        if self.audible or self.finished:
+            return True
+        return (self._generated - self._next) / self._rate >= self._playout.lead_s
 
     def _cut_short(self) -> None:
         """The session's drain is over: play no more of it."""
@@ -355,13 +355,14 @@ class Speech:
 
     def _forget(self) -> None:
         """Let go of audio that can no longer be rewound to."""
+        if self._next - self._tape.start <= KEPT_S * self._rate:
+            return
         keep_from = self._next - round(self._playout.keep_s * self._rate)
-        if self._next - self._tape.start > KEPT_S * self._rate:
-            position, quality = self._playout.heard()
-            if quality == "exact":
-                # The peer says that it has played this: it will not ask for it again.
-                heard = self._ledger.samples_heard(position)
-                keep_from = max(keep_from, heard - round(HEARD_MARGIN_S * self._rate))
+        position, quality = self._playout.heard()
+        if quality == "exact":
+            # The peer says that it has played this: it will not ask for it again.
+            heard = self._ledger.samples_heard(position)
+            keep_from = max(keep_from, heard - round(HEARD_MARGIN_S * self._rate))
         self._tape.forget(keep_from)
 
     def _make_room(self) -> None:

@@ -29,7 +29,7 @@ from voicetrio.frames import AudioFrame
 from voicetrio.runtime.deadlines import cleanup
 from voicetrio.runtime.transport import HangUp, Inbound, Operation, OutboxReader, SendMessage, Traits
 from voicetrio.transports.serializers import Hello, Leaving, Malformed, Played, Received, Serializer
-from voicetrio.transports.serializers.event_json import encode_event
+from voicetrio.transports.serializers.event_json import is_told
 from voicetrio.transports.serializers.native import NativeWire
 
 __all__ = ["WebSocketPeer", "WebSocketPeerStatistics", "open_adopted_peer"]
@@ -96,7 +96,7 @@ class WebSocketPeer:
 
     def operation_for(self, event: Event) -> Operation | None:
         """Return what tells the client of ``event``; None for an event that clients are not told."""
-        return None if encode_event(event) is None else SendMessage(event)
+        return SendMessage(event) if is_told(event) else None
 
     def send_last_notice(self, event: Event) -> None:
         """Queue ``event`` beside the outbox, for the socket to write before it closes, if it still can."""

@@ -15,7 +15,7 @@ import attrs
 from voicetrio import events
 from voicetrio.events import Event
 
-__all__ = ["EVENTS_NOT_TOLD", "EVENT_NAMES", "encode_event"]
+__all__ = ["EVENTS_NOT_TOLD", "EVENT_NAMES", "encode_event", "is_told"]
 
 EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     events.SessionStarted: "session_started",
@@ -51,6 +51,7 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     events.PlayoutSlipped: "playout_slipped",
 }
 """The events that a client is told."""
+_FIELDS: Final = {kind: tuple(field.name for field in attrs.fields(kind)) for kind in EVENT_NAMES}
 
 EVENTS_NOT_TOLD: Final[frozenset[type[Event]]] = frozenset(
     {
@@ -66,6 +67,11 @@ EVENTS_NOT_TOLD: Final[frozenset[type[Event]]] = frozenset(
 """What only an operator needs (tasks, links, services), and what the client itself sent."""
 
 
+def is_told(event: Event) -> bool:
+    """Tell whether clients are told of ``event``: whether ``encode_event`` makes something of it."""
+    return type(event) in EVENT_NAMES
+
+
 def encode_event(event: Event) -> dict[str, Any] | None:
     """Return ``event`` as an object that JSON can carry; None for an event that clients are not told.
 
@@ -75,15 +81,17 @@ def encode_event(event: Event) -> dict[str, Any] | None:
     if name is None:
         return None
     encoded: dict[str, Any] = {"event": name}
-    for field in attrs.fields(type(event)):
-        value = getattr(event, field.name)
-        if field.name in ("position", "time") and value is None:
+    for field in _FIELDS[type(event)]:
+        value = getattr(event, field)
+        if value is None and field in ("position", "time"):
             continue
-        encoded[field.name] = _plain(value)
+        encoded[field] = _plain(value)
     return encoded
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, BaseException):
         return type(value).__name__
     if isinstance(value, tuple):

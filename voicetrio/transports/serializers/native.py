@@ -160,7 +160,7 @@ class NativeWire:
         if isinstance(message, bytes):
             return self._decode_audio(message)
         try:
-            fields = json.loads(message, parse_constant=_refuse_constant)
+            fields = _DECODER.decode(message)
         except (ValueError, RecursionError):
             return Malformed("bad_json", "a text message must be a JSON object")
         if not isinstance(fields, dict):
@@ -188,13 +188,18 @@ class NativeWire:
 def _json(kind: str, **fields: Any) -> str:
     try:
         # ASCII only: half a surrogate pair, which a client may send escaped, has no UTF-8.
-        return json.dumps({"type": kind, **fields}, separators=(",", ":"), allow_nan=False)
+        return _ENCODER.encode({"type": kind, **fields})
     except (TypeError, ValueError, RecursionError) as error:
         raise LocalProtocolError(f"a {kind!r} message is not JSON: {error}", code=1011) from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: given options, the json module's own functions make a new one for each message.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 # --- the types that a client may send ---------------------------------------------------------------
