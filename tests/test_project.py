@@ -19,7 +19,7 @@ def test_the_readme_has_two_commands_the_demo_first_and_the_tests_second() -> No
     demo, tests = shell_commands()
     assert demo.endswith("voicetrio demo")
     assert "[local]" in demo
-    assert tests.endswith("python -m pytest")
+    assert tests.endswith("python -m pytest -n auto")
     assert "[test]" in tests
 
 
