@@ -102,9 +102,10 @@ class Listening:
         def hear(frame: Frame) -> None:
             for item in self._take(frame, inbox):
                 _give_now(to_stt, item)
-            if self._deadline < scope.deadline:
+            deadline = self._activity.deadline
+            if deadline is not None and deadline < scope.deadline:
                 # It moves with each frame; looked at too early, it is looked at again.
-                scope.deadline = self._deadline
+                scope.deadline = deadline
 
         while True:
             with trio.CancelScope(deadline=self._deadline) as scope:

@@ -36,7 +36,8 @@ class TokenBucket:
         """Count ``amount`` that came at ``now``; return False if it is over the limit (and not counted)."""
         if self._rate == math.inf:
             return True
-        self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+        level = self._level + (now - self._at) * self._rate
+        self._level = level if level < self._burst else self._burst
         self._at = now
         if amount > self._level:
             return False

@@ -17,7 +17,7 @@ from typing import Final, final
 
 import trio
 
-__all__ = ["STEP_S", "Guest", "host_step"]
+__all__ = ["STEP_S", "Guest"]
 
 STEP_S: Final = 0.002
 """After so many seconds of calls a host lets the other tasks run."""
@@ -62,11 +62,6 @@ class Guest:
         await self._over.wait()
         if self.failure is not None:
             raise self.failure
-
-
-def host_step(since: float) -> bool:
-    """Tell whether a host that began a step at ``since`` (``trio.current_time()``) must give way."""
-    return trio.current_time() - since >= STEP_S
 
 
 def _nothing() -> None:

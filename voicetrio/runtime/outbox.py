@@ -117,12 +117,13 @@ class Outbox:
 
     def offer(self, frame: AudioFrame) -> bool:
         """Queue audio; return False, and count it as dropped, if there is no room, or the gate is shut."""
-        if not self._gate.is_open or not self.has_room(frame.duration_s):
+        duration_s = frame.duration_s
+        if not self._gate.is_open or not self.has_room(duration_s):
             self._dropped += 1
             return False
         operation = SendAudio(frame)
         if not self._write_at_once(operation):
-            self._queued_s += frame.duration_s
+            self._queued_s += duration_s
             self._peak_s = max(self._peak_s, self._queued_s)
             self._ordered.append(operation)
             self._wake()

@@ -182,7 +182,9 @@ class WebSocketPeer:
                 return
             self.heard_from_at = trio.current_time()
             received = self._wire.decode(message)
-            if isinstance(received, Malformed):
+            if isinstance(received, AudioFrame):
+                inbound.send_nowait(received)
+            elif isinstance(received, Malformed):
                 self._forgive(received, scope)
             elif received is not None:
                 self._give(inbound, received)
@@ -197,8 +199,6 @@ class WebSocketPeer:
 
     def _give(self, inbound: Inbound, received: Received) -> None:
         match received:
-            case AudioFrame():
-                inbound.send_nowait(received)
             case Played(epoch=epoch, position=position):
                 inbound.confirm(epoch, position)
             case Dtmf() | MessageReceived():
