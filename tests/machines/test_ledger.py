@@ -31,6 +31,13 @@ def test_nothing_is_heard_that_was_not_written() -> None:
     assert book.heard(100.0) == (4800, "estimated")
 
 
+def test_what_was_written_once_stays_written() -> None:
+    book, _ = ledger()
+    book.wrote(4800)
+    book.wrote(2400)
+    assert book.written == 4800
+
+
 def test_a_confirmation_is_exact_and_carried_forward_only_for_a_moment() -> None:
     book, _ = ledger(confirms=True)
     book.wrote(48000)
