@@ -14,7 +14,7 @@ __all__ = ["FOLDER", "PEERS", "python_of", "set_up"]
 FOLDER: Final = Path(__file__).parents[2] / ".bench"
 
 PEERS: Final = {
-    "pipecat": ("pipecat-ai[websocket]==1.14.0",),
+    "pipecat": ("pipecat-ai[websocket]==1.14.0", "uvicorn"),
     "livekit": ("livekit-agents==1.8.9",),
 }
 """What each environment holds.  Pinned, so that a figure names what it was compared with."""
