@@ -309,7 +309,7 @@ def question():
         sides=(Side(us, __file__, "once", arguments={"connections": 100, "seconds": 6.0}, core="any"),),
         figures=(*cpu, late),
         does_not_say="what a vendor's server does under load, or what TLS adds to each opening; and its six "
-        "seconds are the storm of first tries: alone, the file measures thirty, of which the waits take most.",
+        "seconds are the storm of first tries: alone, the file measures thirty, and most of those are waits.",
         rounds=2,
         warms_up=False,  # each round is processes of its own
         round_s=52.0,
