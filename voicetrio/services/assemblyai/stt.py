@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Final, final
 
-from voicetrio.connection.connection import Connection, open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings, Keepalive
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.assemblyai.wire import TurnHearing, classify_end
 from voicetrio.services.credentials import Secret, find_key
-from voicetrio.services.streaming_stt import HearingSettings, OnMessage
+from voicetrio.services.streaming_stt import HearingSettings
 from voicetrio.services.streaming_turns import ConnectedTurnSTT
 from voicetrio.services.wires import Dial, address, check_range
 
@@ -81,26 +79,21 @@ class AssemblyAISTT(ConnectedTurnSTT):
         connect = dial(address(url, "/v3/ws", query), headers=headers)
         keep_alive = json.dumps({"type": "KeepAlive"})
 
-        def open_line(on_message: OnMessage) -> AbstractAsyncContextManager[Connection]:
-            return open_connection(
-                connect,
-                name="assemblyai",
-                settings=connection,
-                reconnect=reconnect,
-                keepalive=Keepalive(KEEPALIVE_S, lambda: keep_alive),
-                on_message=on_message,
-                classifier=classify_end,
-                dial_now=False,
-            )
-
         settings = settings or HearingSettings(
             chunk_s=LEAST_CHUNK_S, pad_s=LEAST_CHUNK_S, pace=PACE, burst_s=2.0, replay_s=10.0
         )
 
-        def make_wire() -> TurnHearing:
-            return TurnHearing(key, formats=format_turns)
-
-        super().__init__("assemblyai", rate, make_wire, open_line, settings)
+        super().__init__(
+            "assemblyai",
+            rate,
+            lambda: TurnHearing(key, formats=format_turns),
+            connect,
+            settings,
+            connection=connection,
+            reconnect=reconnect,
+            keepalive=Keepalive(KEEPALIVE_S, lambda: keep_alive),
+            classifier=classify_end,
+        )
         self._changes: dict[str, object] = {}
 
     def configure(

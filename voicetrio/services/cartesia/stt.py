@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from voicetrio.connection.connection import Connection, open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
 from voicetrio.errors import ConfigError
@@ -14,7 +12,7 @@ from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.cartesia.tts import VERSION
 from voicetrio.services.cartesia.wire import CartesiaHearing
 from voicetrio.services.credentials import Secret, find_key
-from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings, OnMessage
+from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings
 from voicetrio.services.wires import Dial, address, check_range
 
 __all__ = ["CartesiaSTT"]
@@ -70,16 +68,12 @@ class CartesiaSTT(ConnectedSTT):
         headers = [("X-API-Key", key.reveal()), ("Cartesia-Version", version)]
         connect = dial(address(url, "/stt/websocket", query), headers=headers)
 
-        def open_line(on_message: OnMessage) -> AbstractAsyncContextManager[Connection]:
-            return open_connection(
-                connect,
-                name="cartesia",
-                settings=connection,
-                reconnect=reconnect,
-                on_message=on_message,
-                dial_now=False,
-            )
-
         super().__init__(
-            "cartesia", rate, lambda: CartesiaHearing(key), open_line, settings or HearingSettings()
+            "cartesia",
+            rate,
+            lambda: CartesiaHearing(key),
+            connect,
+            settings or HearingSettings(),
+            connection=connection,
+            reconnect=reconnect,
         )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, final
 
-from voicetrio.connection.connection import Connection, open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
 from voicetrio.errors import ConfigError
@@ -16,7 +14,7 @@ from voicetrio.services.cartesia.stt import MAX_KEYTERMS
 from voicetrio.services.cartesia.tts import VERSION
 from voicetrio.services.cartesia.wire import CartesiaTurnHearing
 from voicetrio.services.credentials import Secret, find_key
-from voicetrio.services.streaming_stt import HearingSettings, OnMessage
+from voicetrio.services.streaming_stt import HearingSettings
 from voicetrio.services.streaming_turns import ConnectedTurnSTT
 from voicetrio.services.wires import Dial, address, check_range
 
@@ -79,18 +77,14 @@ class CartesiaTurns(ConnectedTurnSTT):
         headers = [("X-API-Key", key.reveal()), ("Cartesia-Version", version)]
         connect = dial(address(url, "/stt/turns/websocket", query), headers=headers)
 
-        def open_line(on_message: OnMessage) -> AbstractAsyncContextManager[Connection]:
-            return open_connection(
-                connect,
-                name="cartesia",
-                settings=connection,
-                reconnect=reconnect,
-                on_message=on_message,
-                dial_now=False,
-            )
-
         super().__init__(
-            "cartesia", rate, lambda: CartesiaTurnHearing(key), open_line, settings or HearingSettings()
+            "cartesia",
+            rate,
+            lambda: CartesiaTurnHearing(key),
+            connect,
+            settings or HearingSettings(),
+            connection=connection,
+            reconnect=reconnect,
         )
         self._changes: dict[str, Any] = {}
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, final
 
-from voicetrio.connection.connection import Connection, open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
 from voicetrio.errors import ConfigError
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.deepgram.hearing import FluxHearing, classify_end
-from voicetrio.services.streaming_stt import HearingSettings, OnMessage
+from voicetrio.services.streaming_stt import HearingSettings
 from voicetrio.services.streaming_turns import ConnectedTurnSTT
 from voicetrio.services.wires import Dial, address, check_range
 
@@ -77,19 +75,16 @@ class DeepgramFlux(ConnectedTurnSTT):
         headers = [("Authorization", f"Token {key.reveal()}")]
         connect = dial(address(url, "/v2/listen", query), headers=headers)
 
-        def open_line(on_message: OnMessage) -> AbstractAsyncContextManager[Connection]:
-            return open_connection(
-                connect,
-                name="deepgram",
-                settings=connection,
-                reconnect=reconnect,
-                on_message=on_message,
-                classifier=classify_end,
-                dial_now=False,
-            )
-
-        settings = settings or HearingSettings(chunk_s=0.08)
-        super().__init__("deepgram", rate, lambda: FluxHearing(key), open_line, settings)
+        super().__init__(
+            "deepgram",
+            rate,
+            lambda: FluxHearing(key),
+            connect,
+            settings or HearingSettings(chunk_s=0.08),
+            connection=connection,
+            reconnect=reconnect,
+            classifier=classify_end,
+        )
         self._changes: dict[str, Any] = {}
 
     def configure(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import final
 
-from voicetrio.connection.connection import Connection, open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.deepgram.hearing import NovaHearing, classify_end, keep_alive
-from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings, OnMessage
+from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings
 from voicetrio.services.wires import Dial, address, check_range
 
 __all__ = ["DeepgramSTT"]
@@ -78,17 +76,14 @@ class DeepgramSTT(ConnectedSTT):
         headers = [("Authorization", f"Token {key.reveal()}")]
         connect = dial(address(url, "/v1/listen", query), headers=headers)
 
-        def open_line(on_message: OnMessage) -> AbstractAsyncContextManager[Connection]:
-            return open_connection(
-                connect,
-                name="deepgram",
-                settings=connection,
-                reconnect=reconnect,
-                keepalive=keep_alive(),
-                on_message=on_message,
-                classifier=classify_end,
-                dial_now=False,
-            )
-
-        settings = settings or HearingSettings(chunk_s=0.06)
-        super().__init__("deepgram", rate, lambda: NovaHearing(key), open_line, settings)
+        super().__init__(
+            "deepgram",
+            rate,
+            lambda: NovaHearing(key),
+            connect,
+            settings or HearingSettings(chunk_s=0.06),
+            connection=connection,
+            reconnect=reconnect,
+            keepalive=keep_alive(),
+            classifier=classify_end,
+        )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Final, final
 
-from voicetrio.connection.connection import Connection, open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.elevenlabs.faults import classify_end
 from voicetrio.services.elevenlabs.hearing import ScribeHearing
-from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings, OnMessage
+from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings
 from voicetrio.services.wires import Dial, address, check_choice
 
 __all__ = ["ElevenLabsSTT"]
@@ -71,16 +69,13 @@ class ElevenLabsSTT(ConnectedSTT):
             address(url, "/v1/speech-to-text/realtime", query), headers=[("xi-api-key", key.reveal())]
         )
 
-        def open_line(on_message: OnMessage) -> AbstractAsyncContextManager[Connection]:
-            return open_connection(
-                connect,
-                name="elevenlabs",
-                settings=connection,
-                reconnect=reconnect,
-                on_message=on_message,
-                classifier=classify_end,
-                dial_now=False,
-            )
-
-        settings = settings or HearingSettings()
-        super().__init__("elevenlabs", rate, lambda: ScribeHearing(rate, key), open_line, settings)
+        super().__init__(
+            "elevenlabs",
+            rate,
+            lambda: ScribeHearing(rate, key),
+            connect,
+            settings or HearingSettings(),
+            connection=connection,
+            reconnect=reconnect,
+            classifier=classify_end,
+        )
