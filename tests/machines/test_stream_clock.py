@@ -30,6 +30,12 @@ def test_a_time_that_was_not_given_yet_is_the_end_of_what_was() -> None:
     assert clock.position(3.0) == 200
 
 
+def test_a_time_before_the_stream_is_its_beginning() -> None:
+    clock = StreamClock(RATE)
+    clock.add(100, 100)
+    assert clock.position(-1.0) == 100
+
+
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300), st.integers(0, 50)), min_size=1))
 def test_positions_follow_the_order_of_times(pieces: list[tuple[int, int, int]]) -> None:
     clock = StreamClock(RATE)

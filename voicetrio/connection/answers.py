@@ -55,7 +55,7 @@ def check_json_object(service: str, text: str | bytes) -> dict[str, Any]:
     """
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         start = one_line(text if isinstance(text, str) else text.decode(errors="replace"))
         raise ServiceError(f"sent what is not JSON: {start[:80]!r}", service=service) from None
     if not isinstance(value, dict):

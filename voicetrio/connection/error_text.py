@@ -12,6 +12,9 @@ from typing import Any, Final
 __all__ = ["one_line", "text_of_error"]
 
 LONGEST_TEXT: Final = 300
+PLACES: Final = ("error", "message", "err_msg", "detail", "description", "reason", "title", "msg")
+DEEPEST: Final = 8
+"""Objects and lists inside of each other; deeper down nobody puts a text."""
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -23,23 +26,22 @@ def text_of_error(body: str, content_type: str = "") -> str:
         return f"a web page{said} instead of the service's answer: is it the right address, or a proxy?"
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return one_line(body)
     return one_line(_find_text(value) or body)
 
 
-def _find_text(value: Any) -> str:
+def _find_text(value: Any, levels: int = DEEPEST) -> str:
     """Return the first text in the places where services put one."""
     if isinstance(value, str):
         return value
+    inner: list[Any] = []
     if isinstance(value, list):
-        return next((text for text in map(_find_text, value) if text), "")
-    if isinstance(value, dict):
-        for key in ("error", "message", "err_msg", "detail", "description", "reason", "title", "msg"):
-            text = _find_text(value.get(key))
-            if text:
-                return text
-    return ""
+        inner = value
+    elif isinstance(value, dict):
+        inner = [value.get(key) for key in PLACES]
+    texts = (_find_text(each, levels - 1) for each in inner if levels)
+    return next((text for text in texts if text), "")
 
 
 def one_line(text: str) -> str:

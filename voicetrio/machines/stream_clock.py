@@ -39,10 +39,10 @@ class StreamClock:
         self._positions.append(self._next or 0)
 
     def position(self, seconds: float) -> int:
-        """Return the capture position of a time in the stream."""
+        """Return the capture position of a time in the stream; of one outside of it, that of its end."""
         if not self._offsets:
             return 0
-        offset = min(round(seconds * self._rate), self.count)
+        offset = max(0, min(round(seconds * self._rate), self.count))
         index = max(0, bisect_right(self._offsets, offset) - 1)
         position = self._positions[index] + offset - self._offsets[index]
         # A time inside a pad is the pad's place.

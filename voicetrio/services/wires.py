@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from voicetrio.connection.connection import Connect
 from voicetrio.connection.dialling import Headers
+from voicetrio.connection.faults import Fault
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ConfigError, ServiceError
 
 __all__ = [
+    "MALFORMED",
     "Dial",
     "Fault",
     "address",
@@ -22,10 +24,15 @@ __all__ = [
     "malformed",
     "numbers",
     "parse_object",
+    "read_object",
 ]
 
-Fault: TypeAlias = Literal["ours", "credentials", "limit", "theirs", "network"]
+T = TypeVar("T")
 SHOWN_CHARS: Final = 80
+MALFORMED: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What is raised by taking apart a value that is not what it should be."""
+LARGEST: Final = 1e12
+"""Greater numbers are no times, and could not be counted in samples."""
 
 
 class Dial(Protocol):
@@ -90,6 +97,18 @@ def parse_object(service: str, message: Message) -> dict[str, Any]:
     return value
 
 
+def read_object(service: str, message: Message, read: Callable[[dict[str, Any]], T]) -> T:
+    """Return what ``read`` makes of the JSON object in ``message``.
+
+    Raises ServiceError when there is none, or when ``read`` does not find in it what it should hold.
+    """
+    fields = parse_object(service, message)
+    try:
+        return read(fields)
+    except MALFORMED:
+        raise malformed(service, message) from None
+
+
 def malformed(service: str, message: object) -> ServiceError:
     """Return the error of a message that is not of the wire; another stream may be better."""
     if isinstance(message, bytes):
@@ -103,9 +122,9 @@ def malformed(service: str, message: object) -> ServiceError:
 
 
 def numbers(values: Sequence[Any]) -> list[float]:
-    """Return ``values`` as finite numbers.  Raises ValueError if one is not."""
+    """Return ``values`` as numbers.  Raises one of MALFORMED if one is none, or beyond all bounds."""
     result = [float(value) for value in values]
-    if any(value != value or abs(value) == float("inf") for value in result):
+    if not all(abs(value) <= LARGEST for value in result):
         raise ValueError("a time is not a number")
     return result
 

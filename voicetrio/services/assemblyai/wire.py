@@ -16,7 +16,8 @@ from voicetrio.errors import ServiceError
 from voicetrio.machines.stream_end import EndKind, StreamEnd
 from voicetrio.services.credentials import Secret
 from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingAnswer
-from voicetrio.services.wires import Fault, malformed, numbers, parse_object
+from voicetrio.services.json_hearing import JsonHearing
+from voicetrio.services.wires import Fault, numbers
 
 __all__ = ["TurnHearing", "classify_end"]
 
@@ -55,7 +56,7 @@ def classify_end(end: StreamEnd) -> EndKind | None:
 
 
 @final
-class TurnHearing:
+class TurnHearing(JsonHearing):
     """The wire of ``/v3/ws``.
 
     Args:
@@ -63,16 +64,11 @@ class TurnHearing:
         key: hidden in errors.
     """
 
+    service = SERVICE
+
     def __init__(self, key: Secret, *, formats: bool) -> None:
+        super().__init__(key)
         self._formats = formats
-        self._key = key
-
-    def opened(self) -> None:
-        """A new stream begins."""
-
-    def audio(self, pcm: bytes) -> Message:
-        """Return a binary message."""
-        return pcm
 
     def finalize(self) -> Message:
         """Return the command that ends the turn; without a turn it has no answer."""
@@ -82,19 +78,15 @@ class TurnHearing:
         """Return the command that is answered by the last turn and Termination."""
         return json.dumps({"type": "Terminate"})
 
-    def read(self, message: Message) -> Sequence[HearingAnswer]:
-        """Return what ``message`` means."""
-        fields = parse_object(SERVICE, message)
-        try:
-            match fields.get("type"):
-                case "Turn":
-                    return self._turn(fields)
-                case "Termination":
-                    return [Finished()]
-                case "Error":
-                    raise self._error(fields)
-        except (KeyError, TypeError, ValueError):
-            raise malformed(SERVICE, message) from None
+    def take(self, fields: Mapping[str, Any]) -> Sequence[HearingAnswer]:
+        """Return what a message means."""
+        match fields.get("type"):
+            case "Turn":
+                return self._turn(fields)
+            case "Termination":
+                return [Finished()]
+            case "Error":
+                raise self._error(fields)
         return []
 
     def _turn(self, fields: Mapping[str, Any]) -> list[HearingAnswer]:

@@ -8,7 +8,6 @@ Sources: Cartesia's API reference of ``/tts/websocket`` and ``/stt/websocket``.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, final
@@ -18,8 +17,9 @@ from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ServiceError
 from voicetrio.services.credentials import Secret
 from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingAnswer
+from voicetrio.services.json_hearing import JsonHearing
 from voicetrio.services.voice_wire import ContextDone, ContextFailed, Sound, VoiceAnswer, WordTimes
-from voicetrio.services.wires import error_of_status, malformed, numbers, parse_object
+from voicetrio.services.wires import error_of_status, numbers, read_object
 
 __all__ = ["CartesiaHearing", "CartesiaTurnHearing", "CartesiaVoice"]
 
@@ -70,41 +70,33 @@ class CartesiaVoice:
 
     def read(self, message: Message) -> Sequence[VoiceAnswer]:
         """Return what ``message`` means."""
-        fields = parse_object(SERVICE, message)
+        return read_object(SERVICE, message, self._take)
+
+    def _take(self, fields: Mapping[str, Any]) -> Sequence[VoiceAnswer]:
         context = fields.get("context_id")
-        try:
-            match fields.get("type"):
-                case "chunk":
-                    return [Sound(str(context), base64.b64decode(fields["data"], validate=True))]
-                case "timestamps":
-                    times = fields["word_timestamps"]
-                    starts, ends = numbers(times["start"]), numbers(times["end"])
-                    return [WordTimes(str(context), list(zip(times["words"], starts, ends, strict=True)))]
-                case "done":
-                    return [ContextDone(str(context))]
-                case "error":
-                    error = _error(fields, self._key)
-                    if context is None:
-                        raise error
-                    return [ContextFailed(str(context), error)]
-        except (KeyError, TypeError, ValueError, binascii.Error):
-            raise malformed(SERVICE, message) from None
+        match fields.get("type"):
+            case "chunk":
+                return [Sound(str(context), base64.b64decode(fields["data"], validate=True))]
+            case "timestamps":
+                times = fields["word_timestamps"]
+                starts, ends = numbers(times["start"]), numbers(times["end"])
+                words = [str(word) for word in times["words"]]
+                return [WordTimes(str(context), list(zip(words, starts, ends, strict=True)))]
+            case "done":
+                return [ContextDone(str(context))]
+            case "error":
+                error = _error(fields, self._key)
+                if context is None:
+                    raise error
+                return [ContextFailed(str(context), error)]
         return []
 
 
 @final
-class CartesiaHearing:
+class CartesiaHearing(JsonHearing):
     """The wire of ``/stt/websocket``; ``key`` is hidden in errors."""
 
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def opened(self) -> None:
-        """A new stream begins."""
-
-    def audio(self, pcm: bytes) -> Message:
-        """Return a binary message."""
-        return pcm
+    service = SERVICE
 
     def finalize(self) -> Message:
         """Return the word that is answered by final text and ``flush_done``."""
@@ -114,37 +106,25 @@ class CartesiaHearing:
         """Return the word that is answered by final text and ``done``."""
         return "close"
 
-    def read(self, message: Message) -> Sequence[HearingAnswer]:
-        """Return what ``message`` means."""
-        fields = parse_object(SERVICE, message)
-        try:
-            match fields.get("type"):
-                case "transcript":
-                    return [_heard(fields)]
-                case "flush_done":
-                    return [Finalized()]
-                case "done":
-                    return [Finished()]
-                case "error":
-                    raise _error(fields, self._key)
-        except (KeyError, TypeError, ValueError):
-            raise malformed(SERVICE, message) from None
+    def take(self, fields: Mapping[str, Any]) -> Sequence[HearingAnswer]:
+        """Return what a message means."""
+        match fields.get("type"):
+            case "transcript":
+                return [_heard(fields)]
+            case "flush_done":
+                return [Finalized()]
+            case "done":
+                return [Finished()]
+            case "error":
+                raise _error(fields, self._key)
         return []
 
 
 @final
-class CartesiaTurnHearing:
+class CartesiaTurnHearing(JsonHearing):
     """The wire of ``/stt/turns/websocket``; ``key`` is hidden in errors."""
 
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def opened(self) -> None:
-        """A new stream begins."""
-
-    def audio(self, pcm: bytes) -> Message:
-        """Return a binary message."""
-        return pcm
+    service = SERVICE
 
     def finalize(self) -> None:
         """Return None: nothing ends a turn from outside."""
@@ -153,25 +133,19 @@ class CartesiaTurnHearing:
         """Return the command after which the rest is told, and the stream closed."""
         return json.dumps({"type": "close"})
 
-    def read(self, message: Message) -> Sequence[HearingAnswer]:
-        """Return what ``message`` means."""
-        fields = parse_object(SERVICE, message)
-        kind = fields.get("type")
-        if kind == "error":
-            raise _error(fields, self._key)
-        if kind not in ("turn.update", "turn.eager_end", "turn.end"):
-            return []
-        if not isinstance(fields.get("transcript"), str):
-            raise malformed(SERVICE, message)
-        is_end = kind == "turn.end"
-        return [
-            Heard(
-                text=fields["transcript"],
-                final=is_end,
-                ends_turn=is_end,
-                drafts_turn=kind == "turn.eager_end",
-            )
-        ]
+    def take(self, fields: Mapping[str, Any]) -> Sequence[HearingAnswer]:
+        """Return what a message means."""
+        match fields.get("type"):
+            case "turn.update" | "turn.eager_end" | "turn.end" as kind:
+                text = fields["transcript"]
+                if not isinstance(text, str):
+                    raise TypeError("a transcript is a text")
+                is_end = kind == "turn.end"
+                is_draft = kind == "turn.eager_end"
+                return [Heard(text=text, final=is_end, ends_turn=is_end, drafts_turn=is_draft)]
+            case "error":
+                raise _error(fields, self._key)
+        return []
 
 
 def _heard(fields: Mapping[str, Any]) -> Heard:

@@ -17,7 +17,8 @@ from voicetrio.errors import ServiceError
 from voicetrio.machines.stream_end import EndKind, StreamEnd
 from voicetrio.services.credentials import Secret
 from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingAnswer, NotTaken
-from voicetrio.services.wires import malformed, numbers, parse_object
+from voicetrio.services.json_hearing import JsonHearing
+from voicetrio.services.wires import numbers
 
 __all__ = ["FluxHearing", "NovaHearing", "classify_end", "keep_alive"]
 
@@ -40,18 +41,10 @@ def classify_end(end: StreamEnd) -> EndKind | None:
 
 
 @final
-class NovaHearing:
+class NovaHearing(JsonHearing):
     """The wire of ``/v1/listen``; ``key`` is hidden in errors."""
 
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def opened(self) -> None:
-        """A new stream begins."""
-
-    def audio(self, pcm: bytes) -> Message:
-        """Return a binary message."""
-        return pcm
+    service = SERVICE
 
     def finalize(self) -> Message:
         """Return the command whose result mostly says ``from_finalize``."""
@@ -61,21 +54,17 @@ class NovaHearing:
         """Return the command that is answered by the last results and Metadata."""
         return json.dumps({"type": "CloseStream"})
 
-    def read(self, message: Message) -> Sequence[HearingAnswer]:
-        """Return what ``message`` means."""
-        fields = parse_object(SERVICE, message)
-        try:
-            match fields.get("type"):
-                case "Results":
-                    heard = _results(fields)
-                    return [heard, Finalized()] if fields.get("from_finalize") else [heard]
-                case "Metadata":
-                    return [Finished()]
-                case "Error":
-                    text = fields.get("description") or fields.get("message") or "an error"
-                    raise _ours(f"{text} [{fields.get('variant')}]", self._key)
-        except (KeyError, TypeError, ValueError, IndexError):
-            raise malformed(SERVICE, message) from None
+    def take(self, fields: Mapping[str, Any]) -> Sequence[HearingAnswer]:
+        """Return what a message means."""
+        match fields.get("type"):
+            case "Results":
+                heard = _results(fields)
+                return [heard, Finalized()] if fields.get("from_finalize") else [heard]
+            case "Metadata":
+                return [Finished()]
+            case "Error":
+                text = fields.get("description") or fields.get("message") or "an error"
+                raise _ours(f"{text} [{fields.get('variant')}]", self._key)
         return []
 
 
@@ -93,18 +82,10 @@ def _results(fields: Mapping[str, Any]) -> Heard:
 
 
 @final
-class FluxHearing:
+class FluxHearing(JsonHearing):
     """The wire of ``/v2/listen``; ``key`` is hidden in errors."""
 
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def opened(self) -> None:
-        """A new stream begins."""
-
-    def audio(self, pcm: bytes) -> Message:
-        """Return a binary message."""
-        return pcm
+    service = SERVICE
 
     def finalize(self) -> Message:
         """Return the command that ends the turn; without a turn it has no answer."""
@@ -114,21 +95,17 @@ class FluxHearing:
         """Return the command after which the rest is told, and the stream closed."""
         return json.dumps({"type": "CloseStream"})
 
-    def read(self, message: Message) -> Sequence[HearingAnswer]:
-        """Return what ``message`` means."""
-        fields = parse_object(SERVICE, message)
-        try:
-            match fields.get("type"):
-                case "TurnInfo":
-                    return _turn(fields)
-                case "ConfigureFailure":
-                    said = fields.get("description") or fields.get("code") or "it does not say why"
-                    return [NotTaken(_ours(f"it did not take the changed options: {said}", self._key))]
-                case "Error":
-                    text = hide(f"{fields['description']} [{fields['code']}]", [self._key.reveal()])
-                    raise ServiceError(text, service=SERVICE, transient=True)
-        except (KeyError, TypeError, ValueError):
-            raise malformed(SERVICE, message) from None
+    def take(self, fields: Mapping[str, Any]) -> Sequence[HearingAnswer]:
+        """Return what a message means."""
+        match fields.get("type"):
+            case "TurnInfo":
+                return _turn(fields)
+            case "ConfigureFailure":
+                said = fields.get("description") or fields.get("code") or "it does not say why"
+                return [NotTaken(_ours(f"it did not take the changed options: {said}", self._key))]
+            case "Error":
+                text = hide(f"{fields['description']} [{fields['code']}]", [self._key.reveal()])
+                raise ServiceError(text, service=SERVICE, transient=True)
         return []
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, final
 
 import attrs
 
@@ -20,7 +20,7 @@ from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ServiceError
 from voicetrio.services.credentials import Secret
 from voicetrio.services.voice_wire import ContextDone, ContextFailed, Sound, StretchSpoken, VoiceAnswer
-from voicetrio.services.wires import Fault, malformed, parse_object
+from voicetrio.services.wires import Fault, read_object
 
 __all__ = ["AuraVoice"]
 
@@ -121,7 +121,9 @@ class AuraVoice:
             is_wanted = self._context is not None and not self._cleared
             stretch = self._flushes[0].text if self._flushes else " ".join(self._collected)
             return [Sound(self._context or "", message, stretch)] if is_wanted else []
-        fields = parse_object(SERVICE, message)
+        return read_object(SERVICE, message, self._take)
+
+    def _take(self, fields: Mapping[str, Any]) -> Sequence[VoiceAnswer]:
         match fields.get("type"):
             case "Flushed" if self._flushes and not self._cleared:
                 flush = self._flushes.popleft()
@@ -134,7 +136,7 @@ class AuraVoice:
             case "Error":
                 raise self._error(f"{fields.get('description') or fields.get('err_msg')}", transient=True)
             case None:
-                raise malformed(SERVICE, message)
+                raise ValueError("a message without a type")
         return []
 
     def _warned(self, text: str) -> list[VoiceAnswer]:

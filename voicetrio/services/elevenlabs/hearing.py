@@ -15,7 +15,8 @@ from voicetrio.connection.websocket.socket import Message
 from voicetrio.services.credentials import Secret
 from voicetrio.services.elevenlabs.faults import SERVICE, error_named
 from voicetrio.services.hearing_wire import Finalized, Heard, HearingAnswer
-from voicetrio.services.wires import malformed, numbers, parse_object
+from voicetrio.services.json_hearing import JsonHearing
+from voicetrio.services.wires import numbers
 
 __all__ = ["ScribeHearing"]
 
@@ -24,7 +25,7 @@ NOTHING_TO_COMMIT: Final = ("commit_throttled", "insufficient_audio_activity")
 
 
 @final
-class ScribeHearing:
+class ScribeHearing(JsonHearing):
     """The wire of the realtime endpoint.
 
     Args:
@@ -32,9 +33,11 @@ class ScribeHearing:
         key: hidden in errors.
     """
 
+    service = SERVICE
+
     def __init__(self, rate: int, key: Secret) -> None:
+        super().__init__(key)
         self._rate = rate
-        self._key = key
         self._given_s = 0.0
         self._commits: deque[float] = deque()
         """For each commit that is not answered, the audio that it covers, in seconds."""
@@ -61,23 +64,19 @@ class ScribeHearing:
         head = {"message_type": "input_audio_chunk", "audio_base_64": data}
         return json.dumps({**head, "commit": commit, "sample_rate": self._rate})
 
-    def read(self, message: Message) -> Sequence[HearingAnswer]:
-        """Return what ``message`` means."""
-        fields = parse_object(SERVICE, message)
+    def take(self, fields: Mapping[str, Any]) -> Sequence[HearingAnswer]:
+        """Return what a message means."""
         kind = fields.get("message_type")
-        try:
-            match kind:
-                case "partial_transcript":
-                    return [Heard(text=str(fields["text"]), final=False)]
-                case "committed_transcript_with_timestamps":
-                    end_s = self._commits.popleft() if self._commits else None
-                    words = _words(fields.get("words") or ())
-                    heard = Heard(text=str(fields["text"]), final=True, end_s=end_s, words=words)
-                    return [heard, Finalized()]
-                case "committed_transcript" | "session_started":
-                    return []  # a committed one comes again, with its times
-        except (KeyError, TypeError, ValueError):
-            raise malformed(SERVICE, message) from None
+        match kind:
+            case "partial_transcript":
+                return [Heard(text=str(fields["text"]), final=False)]
+            case "committed_transcript_with_timestamps":
+                words = _words(fields.get("words") or ())
+                text = str(fields["text"])
+                end_s = self._commits.popleft() if self._commits else None
+                return [Heard(text=text, final=True, end_s=end_s, words=words), Finalized()]
+            case "committed_transcript" | "session_started":
+                return []  # a committed one comes again, with its times
         if kind in NOTHING_TO_COMMIT:
             if self._commits:
                 self._commits.popleft()

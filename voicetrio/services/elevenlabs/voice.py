@@ -8,7 +8,6 @@ its own chunk.  Source: ElevenLabs' API reference of ``multi-stream-input``.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, final
@@ -19,7 +18,7 @@ from voicetrio.connection.websocket.socket import Message
 from voicetrio.services.credentials import Secret
 from voicetrio.services.elevenlabs.faults import SERVICE, error_named
 from voicetrio.services.voice_wire import ContextDone, Sound, VoiceAnswer, WordTimes
-from voicetrio.services.wires import malformed, numbers, parse_object
+from voicetrio.services.wires import numbers, read_object
 
 __all__ = ["MultiContextVoice"]
 
@@ -92,7 +91,9 @@ class MultiContextVoice:
 
     def read(self, message: Message) -> Sequence[VoiceAnswer]:
         """Return what ``message`` means."""
-        fields = parse_object(SERVICE, message)
+        return read_object(SERVICE, message, self._take)
+
+    def _take(self, fields: Mapping[str, Any]) -> Sequence[VoiceAnswer]:
         if "error" in fields or ("message" in fields and "audio" not in fields):
             raise error_named(str(fields.get("error", "error")), str(fields.get("message")), self._key)
         name = fields.get("contextId")
@@ -100,12 +101,8 @@ class MultiContextVoice:
             return []
         context = self._contexts.setdefault(name, _Context())
         answers: list[VoiceAnswer] = []
-        try:
-            pcm = base64.b64decode(fields.get("audio") or "", validate=True)
-            alignment = fields.get("alignment") or {}
-            words = _words(context, alignment)
-        except (KeyError, TypeError, ValueError, binascii.Error):
-            raise malformed(SERVICE, message) from None
+        pcm = base64.b64decode(fields.get("audio") or "", validate=True)
+        words = _words(context, fields.get("alignment") or {})
         context.given_s += len(pcm) / 2 / self._rate
         is_final = bool(fields.get("isFinal"))
         if is_final and context.word:

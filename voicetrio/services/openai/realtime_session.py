@@ -45,6 +45,7 @@ from voicetrio.services.openai.realtime_wire import (
 )
 from voicetrio.services.openai.wire import error_of_event
 from voicetrio.services.speech_model import ModelHeard
+from voicetrio.services.wires import MALFORMED
 
 __all__ = ["RealtimeSession", "RealtimeStatistics"]
 
@@ -59,7 +60,6 @@ MAX_RESPONSES: Final = 64
 CANCEL_S: Final = 5.0
 """A response that was cancelled must be over on the server within this time."""
 REFUSING_CODES: Final = frozenset({1008, 3000, 3003})
-MALFORMED: Final = (KeyError, TypeError, ValueError, AttributeError)
 
 
 @attrs.frozen(kw_only=True)

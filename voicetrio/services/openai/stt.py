@@ -23,6 +23,7 @@ from voicetrio.services.credentials import Secret
 from voicetrio.services.openai.account import Account, find_account
 from voicetrio.services.segments import SegmentedSTT
 from voicetrio.services.stt import SttInput
+from voicetrio.services.wires import MALFORMED
 
 __all__ = ["OpenAISTT", "SttStatistics"]
 
@@ -143,7 +144,7 @@ class OpenAISTT:
                 (str(word["word"]), float(word["start"]), float(word["end"]))
                 for word in answer.get("words") or ()
             ]
-        except (TypeError, KeyError, ValueError):
+        except MALFORMED:
             raise ServiceError("its word times cannot be read", service=self.name) from None
         return " ".join(text.split()), words
 

@@ -18,6 +18,7 @@ from voicetrio.connection.answers import check_json_object
 from voicetrio.errors import ConfigError, ServiceError
 from voicetrio.frames import TextFrame
 from voicetrio.services.llm import LlmOutput, Message, ToolCall, ToolSpec
+from voicetrio.services.wires import MALFORMED
 
 __all__ = [
     "ChatDecoder",
@@ -132,17 +133,16 @@ class ChatDecoder:
         event = check_json_object(self._service, data)
         if event.get("error"):
             raise error_of_event(self._service, event["error"])
-        if isinstance(event.get("usage"), dict):
-            self.usage = _usage(event["usage"])
         given: list[LlmOutput] = []
         choices = event.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            try:
+        try:
+            if isinstance(event.get("usage"), dict):
+                self.usage = _usage(event["usage"])
+            for choice in choices if isinstance(choices, list) else ():
                 given += self._take_choice(choice)
-            except (AttributeError, KeyError, TypeError, ValueError):
-                raise ServiceError(
-                    f"sent an event that cannot be read: {data[:80]!r}", service=self._service
-                ) from None
+        except MALFORMED:
+            text = f"sent an event that cannot be read: {data[:80]!r}"
+            raise ServiceError(text, service=self._service) from None
         return given
 
     def finish(self) -> list[LlmOutput]:
@@ -191,7 +191,7 @@ def parse_tool_arguments(service: str, name: str, text: str) -> dict[str, Any]:
     """Return a call's arguments.  Raises ServiceError when the model wrote what is no JSON object."""
     try:
         arguments = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
         raise ServiceError(
