@@ -122,6 +122,16 @@ def test_a_malformed_transcript_is_refused(message: str) -> None:
         CartesiaHearing(KEY).read(message)
 
 
+@pytest.mark.parametrize(
+    ("status", "fault", "transient"),
+    [(401, "credentials", False), (402, "limit", False), (409, "theirs", True), (206, "theirs", True)],
+)
+def test_a_status_means_what_https_does(status: int, fault: str, transient: bool) -> None:
+    with pytest.raises(ServiceError) as caught:
+        CartesiaHearing(KEY).read(f'{{"type":"error","status_code":{status}}}')
+    assert (caught.value.fault, caught.value.transient) == (fault, transient)
+
+
 def test_an_error_that_repeats_the_key_does_not_show_it() -> None:
     with pytest.raises(ServiceError) as caught:
         CartesiaHearing(KEY).read(

@@ -13,10 +13,17 @@ from voicetrio.connection.error_text import one_line, text_of_error
 from voicetrio.connection.faults import Fault, retry_after_s
 from voicetrio.errors import ServiceError
 
-__all__ = ["check_json_object", "error_of_status"]
+__all__ = ["check_json_object", "error_of_status", "meaning_of_status"]
 
 PASSING: Final = frozenset({408, 409, 425, 429})
-_FAULTS: Final[dict[int, Fault]] = {401: "credentials", 402: "limit", 403: "credentials", 429: "limit"}
+"""Statuses below 500 after which the same request may succeed."""
+_FAULTS: Final[dict[int, Fault]] = {
+    401: "credentials",
+    402: "limit",
+    403: "credentials",
+    407: "credentials",
+    429: "limit",
+}
 _ADVICE: Final[dict[Fault, str]] = {
     "credentials": ": check the key, and that it may use this",
     "limit": ": ask less often, or have the limit raised",
@@ -26,14 +33,19 @@ _ADVICE: Final[dict[Fault, str]] = {
 }
 
 
+def meaning_of_status(status: int) -> tuple[Fault, bool]:
+    """Return whose fault a refusal with ``status`` is, and whether it may pass."""
+    may_pass = status >= 500 or status in PASSING
+    return _FAULTS.get(status, "theirs" if may_pass else "ours"), may_pass
+
+
 def error_of_status(
     service: str, status: int, body: str, *, content_type: str = "", retry_after: str | None = None
 ) -> ServiceError:
     """Return the error of an answer with ``status`` (not 2xx) and ``body``."""
-    fault = _FAULTS.get(status, "theirs" if status >= 500 or status in PASSING else "ours")
-    transient = status >= 500 or status in PASSING
+    fault, transient = meaning_of_status(status)
     text = text_of_error(body, content_type)
-    if "insufficient_quota" in body or status == 402:
+    if "insufficient_quota" in body:
         # A quota that is used up does not come back by asking again.
         fault, transient = "limit", False
     if 300 <= status < 400:

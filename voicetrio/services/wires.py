@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from voicetrio.connection.answers import meaning_of_status
 from voicetrio.connection.connection import Connect
 from voicetrio.connection.dialling import Headers
 from voicetrio.connection.faults import Fault
@@ -140,28 +141,10 @@ _ADVICE: Final[Mapping[Fault, str]] = {
 }
 
 
-def error_of_status(
-    service: str, status: int, text: str, *, retry_after_s: float | None = None
-) -> ServiceError:
+def error_of_status(service: str, status: int, text: str) -> ServiceError:
     """Return the error of a status that means what HTTP's does, with whose fault it is and what to do."""
-    fault: Fault
-    if status in (401, 403, 407):
-        fault, transient = "credentials", False
-    elif status == 402:
-        fault, transient = "limit", False
+    fault, transient = meaning_of_status(status)
+    if status == 402:
         text = f"{text} (the account has no credit left)"
-    elif status in (408, 425):
-        fault, transient = "theirs", True
-    elif status == 429:
-        fault, transient = "limit", True
-    elif 400 <= status < 500:
-        fault, transient = "ours", False
-    else:
-        fault, transient = "theirs", True
-    return ServiceError(
-        f"{text} (status {status}): {_ADVICE[fault]}",
-        service=service,
-        fault=fault,
-        transient=transient,
-        retry_after_s=retry_after_s,
-    )
+    shown = f"{text} (status {status}): {_ADVICE[fault]}"
+    return ServiceError(shown, service=service, fault=fault, transient=transient)

@@ -167,4 +167,4 @@ def _error(fields: Mapping[str, Any], key: Secret) -> ServiceError:
     code = f" [{fields['error_code']}]" if fields.get("error_code") else ""
     text = ": ".join(dict.fromkeys(parts)) or "it failed"
     text = hide(f"{text}{code}", [key.reveal()])
-    return error_of_status(SERVICE, status if isinstance(status, int) else 500, text)
+    return error_of_status(SERVICE, status if isinstance(status, int) and status >= 400 else 500, text)
