@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from voicetrio.values import Value
+
 __all__ = [
     "AgentState",
     "AgentStateChanged",
@@ -63,31 +65,13 @@ UserState: TypeAlias = Literal["listening", "speaking", "away"]
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Event:
+class Event(Value):
     """The root of every event."""
 
     position: int | None = None
     """Where in the media, in samples; None where no media is meant."""
     time: float | None = None
     """``trio.current_time()`` when it was told, in seconds; filled in by ``emit``."""
-
-    # Written once for all: what attrs would write for each class took half of this module's import.
-
-    def __eq__(self, other: object) -> bool:
-        if other.__class__ is not self.__class__:
-            return NotImplemented
-        return self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash((self.__class__, *self._values()))
-
-    def __repr__(self) -> str:
-        names = [field.name for field in attrs.fields(self.__class__)]
-        values = zip(names, self._values(), strict=True)
-        return f"{self.__class__.__name__}({', '.join(f'{name}={value!r}' for name, value in values)})"
-
-    def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in attrs.fields(self.__class__))
 
 
 # --- the session -------------------------------------------------------------------------------
@@ -136,9 +120,10 @@ class PeerBack(Event):
     """How long it could not be reached, in seconds."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SourceEnded(Event):
     """The peer will send no more audio (a file's end, a push-to-talk release)."""
+
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -213,9 +198,10 @@ class Dtmf(Event):
 # --- the user (positions on the capture clock) ---------------------------------------------------
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SpeechStarted(Event):
     """Voice began; ``position`` is its first sample, which lies before the decision."""
+
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -226,8 +212,8 @@ class SpeechStopped(Event):
     """Where this speech began."""
 
 
-@attrs.frozen
-class TranscriptWord:
+@attrs.frozen(eq=False, repr=False)
+class TranscriptWord(Value):
     """One word of a transcript with its place on the capture clock, in samples."""
 
     text: str
@@ -248,9 +234,10 @@ class Transcript(Event):
     """From the end of the segment to the text, in seconds, where it was measured."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TurnStarted(Event):
     """The user took the turn."""
+
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -291,69 +278,68 @@ class AgentStateChanged(Event):
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ReplyOpened(Event):
-    """A reply began to be made; nothing of it may be heard until it is committed."""
+class _OfReply(Event):
+    """Speaks of one reply."""
 
     reply: str
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ReplyOpened(_OfReply):
+    """A reply began to be made; nothing of it may be heard until it is committed."""
+
     source: Literal["turn", "greeting", "say", "idle", "tool"]
     user_text: str
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ReplyFirstText(Event):
+class ReplyFirstText(_OfReply):
     """The language model gave the reply's first text."""
 
-    reply: str
+    __slots__ = ()
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ReplyFirstAudio(Event):
+class ReplyFirstAudio(_OfReply):
     """The voice gave the reply's first audio; it is held until the reply is committed."""
 
-    reply: str
+    __slots__ = ()
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ReplyCommitted(Event):
+class ReplyCommitted(_OfReply):
     """The reply may be heard."""
 
-    reply: str
+    __slots__ = ()
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ReplyAudible(Event):
+class ReplyAudible(_OfReply):
     """The reply's first sample was given to the transport; ``position`` is its place."""
 
-    reply: str
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ReplyWord(Event):
+class ReplyWord(_OfReply):
     """The reply's next word was given to the transport; ``position`` is the place of its first sample.
 
     Where the voice gives no word times, ``text`` is a clause.  What is played again after a pause is told
     again.
     """
 
-    reply: str
     text: str
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class ReplyRetracted(Event):
+class ReplyRetracted(_OfReply):
     """The user went on speaking before any of the reply was heard: it never happened."""
 
-    reply: str
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ReplyEnded(Event):
+class ReplyEnded(_OfReply):
     """The reply is over.
 
     ``heard`` is a prefix of ``text``: what the user's ear has had.
     """
 
-    reply: str
     source: Literal["turn", "greeting", "say", "idle", "tool"]
     text: str
     heard: str
@@ -363,57 +349,50 @@ class ReplyEnded(Event):
     """The words that were played, each with its first and last sample on the playout clock."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Ducked(Event):
+class Ducked(_OfReply):
     """The user's voice made the reply quieter."""
 
-    reply: str
+    __slots__ = ()
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Paused(Event):
+class Paused(_OfReply):
     """The user's voice stopped the reply for now; it can still resume."""
 
-    reply: str
+    __slots__ = ()
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
-class Resumed(Event):
+class Resumed(_OfReply):
     """The reply goes on from where it was heard."""
 
-    reply: str
+    __slots__ = ()
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class FalseInterruption(Event):
+class FalseInterruption(_OfReply):
     """What ducked or paused the reply was not an interruption."""
 
-    reply: str
     because: Literal["timeout", "no words", "backchannel", "ending"]
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class Interrupted(Event):
+class Interrupted(_OfReply):
     """The user took the turn from the reply; ``position`` is where the reply's last sample lies."""
 
-    reply: str
     because: Literal["words", "sustained voice", "request"]
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ToolStarted(Event):
+class ToolStarted(_OfReply):
     """A tool that a reply asked for runs."""
 
-    reply: str
     tool: str
     call_id: str
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ToolEnded(Event):
+class ToolEnded(_OfReply):
     """A tool's call has its one result."""
 
-    reply: str
     tool: str
     call_id: str
     how: Literal["done", "failed", "timed out", "cancelled"]

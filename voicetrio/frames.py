@@ -13,6 +13,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from voicetrio.values import Value
+
 __all__ = ["AudioFrame", "DtmfFrame", "Frame", "MessageFrame", "Samples", "TextFrame", "WordFrame"]
 
 Samples: TypeAlias = npt.NDArray[np.int16]
@@ -22,8 +24,8 @@ BYTES_PER_SAMPLE = 2
 _S16LE = np.dtype("<i2")  # made once: numpy reads a name anew each time
 
 
-@attrs.frozen
-class AudioFrame:
+@attrs.frozen(eq=False, repr=False)
+class AudioFrame(Value):
     """A stretch of PCM.
 
     A jump between one frame's ``end`` and the next one's ``position`` is an explicit gap: audio that
@@ -95,15 +97,15 @@ def _to_pcm(samples: npt.NDArray[Any]) -> bytes:
     return np.ascontiguousarray(samples).tobytes()
 
 
-@attrs.frozen
-class TextFrame:
+@attrs.frozen(eq=False, repr=False)
+class TextFrame(Value):
     """A piece of text: what a language model streams, or a clause on its way to a voice."""
 
     text: str
 
 
-@attrs.frozen
-class WordFrame:
+@attrs.frozen(eq=False, repr=False)
+class WordFrame(Value):
     """Text with the audio that speaks it, as sample positions within its reply's generated audio."""
 
     text: str
@@ -115,16 +117,16 @@ class WordFrame:
     """Hertz of the audio that the positions count."""
 
 
-@attrs.frozen
-class DtmfFrame:
+@attrs.frozen(eq=False, repr=False)
+class DtmfFrame(Value):
     """A key of the telephone: one of ``0-9 * # A-D``."""
 
     digit: str
     position: int | None = None
 
 
-@attrs.frozen
-class MessageFrame:
+@attrs.frozen(eq=False, repr=False)
+class MessageFrame(Value):
     """An application's own message to or from the peer: anything that JSON can carry."""
 
     data: Any

@@ -24,6 +24,7 @@ import numpy as np
 from voicetrio.audio.g711 import alaw_decode, mulaw_decode
 from voicetrio.audio.pcm import from_float, to_mono
 from voicetrio.errors import AudioError, ConfigError
+from voicetrio.values import Value
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,8 +48,8 @@ _READ_BYTES: Final = 1 << 20
 _LONGEST_FORMAT: Final = 64  # bytes of a chunk that matter here
 
 
-@attrs.frozen
-class _Format:
+@attrs.frozen(eq=False, repr=False)
+class _Format(Value):
     """What the ``fmt`` chunk says."""
 
     tag: int

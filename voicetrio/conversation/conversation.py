@@ -30,12 +30,13 @@ from voicetrio.events import AgentState, HandedOff
 from voicetrio.machines.capture_clock import CaptureClock
 from voicetrio.machines.words import words_of
 from voicetrio.runtime.behaviour import SessionContext
+from voicetrio.values import Value
 
 __all__ = ["Conversation", "ConversationStatistics"]
 
 
-@attrs.frozen(kw_only=True)
-class ConversationStatistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ConversationStatistics(Value):
     """A conversation at this moment."""
 
     agent: str

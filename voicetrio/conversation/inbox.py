@@ -14,6 +14,7 @@ from voicetrio.events import SpeechStarted, SpeechStopped, Transcript
 from voicetrio.machines.capture_clock import CaptureClock
 from voicetrio.machines.voice import VoiceLasted
 from voicetrio.runtime.queues import note_queue
+from voicetrio.values import Value
 
 __all__ = [
     "Inbox",
@@ -27,8 +28,8 @@ __all__ = [
 ]
 
 
-@attrs.frozen
-class UserTurn:
+@attrs.frozen(eq=False, repr=False)
+class UserTurn(Value):
     """A whole turn that needs no endpointing: typed text, a push-to-talk release."""
 
     text: str
@@ -36,15 +37,15 @@ class UserTurn:
     """Just past its last voiced sample on the capture clock; None where nothing was spoken."""
 
 
-@attrs.frozen
-class TurnCompleteness:
+@attrs.frozen(eq=False, repr=False)
+class TurnCompleteness(Value):
     """A turn model's probability (0 to 1) that what was said so far is a whole turn."""
 
     probability: float
 
 
-@attrs.frozen
-class TurnDraft:
+@attrs.frozen(eq=False, repr=False)
+class TurnDraft(Value):
     """The source expects that what is being said ends with ``text``; an empty one takes that back.
 
     A reply can be prepared.
@@ -53,13 +54,13 @@ class TurnDraft:
     text: str
 
 
-@attrs.frozen
-class TurnOver:
+@attrs.frozen(eq=False, repr=False)
+class TurnOver(Value):
     """The source holds the turn for over: what was transcribed of it is the turn, without a wait."""
 
 
-@attrs.frozen
-class UserActed:
+@attrs.frozen(eq=False, repr=False)
+class UserActed(Value):
     """The user is there: a key was pressed, a message came."""
 
 
@@ -77,8 +78,8 @@ TurnNews: TypeAlias = (
 """What a turn source tells."""
 
 
-@attrs.frozen
-class InboxStatistics:
+@attrs.frozen(eq=False, repr=False)
+class InboxStatistics(Value):
     """Counts of one inbox."""
 
     items: int

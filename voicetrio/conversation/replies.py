@@ -22,6 +22,7 @@ from voicetrio.conversation.reply import Reply, ReplyRequest, ReplySource, Spoke
 from voicetrio.conversation.tool_calls import ToolRunner
 from voicetrio.events import ReplyEnded
 from voicetrio.runtime.emit import EventHub
+from voicetrio.values import Value
 
 if TYPE_CHECKING:
     from voicetrio.runtime.playout import Playout
@@ -96,8 +97,8 @@ class ReplyHandle:
         return self._reply.ended
 
 
-@attrs.frozen
-class RepliesStatistics:
+@attrs.frozen(eq=False, repr=False)
+class RepliesStatistics(Value):
     """Counts of one scheduler."""
 
     opened: int

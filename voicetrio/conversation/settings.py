@@ -11,6 +11,7 @@ from voicetrio.machines.barge_in import BargeInSettings
 from voicetrio.machines.clauses import ClauseSettings
 from voicetrio.machines.endpointing import TurnSettings
 from voicetrio.machines.voice import VoiceSettings
+from voicetrio.values import Value
 
 __all__ = ["ConversationSettings"]
 
@@ -18,8 +19,8 @@ _positive = validators.gt(0.0)
 _optional_positive: Any = validators.optional(_positive)
 
 
-@attrs.frozen(kw_only=True)
-class ConversationSettings:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ConversationSettings(Value):
     """How a conversation goes; durations in seconds."""
 
     voice: VoiceSettings = attrs.Factory(VoiceSettings)

@@ -40,6 +40,7 @@ import attrs
 from attrs import validators
 
 from voicetrio.machines.words import BACKCHANNELS, is_backchannel, words_of
+from voicetrio.values import Value
 
 __all__ = [
     "BargeIn",
@@ -60,8 +61,8 @@ def _frozen_texts(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(" ".join(words_of(text)) for text in texts)
 
 
-@attrs.frozen(kw_only=True)
-class BargeInSettings:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class BargeInSettings(Value):
     """When the user's voice interrupts a reply; durations in seconds."""
 
     enabled: bool = True
@@ -80,37 +81,37 @@ class BargeInSettings:
         return (self.duck_after_s, self.pause_after_s, self.sustained_s) if self.enabled else ()
 
 
-@attrs.frozen
-class Duck:
+@attrs.frozen(eq=False, repr=False)
+class Duck(Value):
     """Make the reply quieter."""
 
     position: int
 
 
-@attrs.frozen
-class Pause:
+@attrs.frozen(eq=False, repr=False)
+class Pause(Value):
     """Stop the reply for now."""
 
     position: int
 
 
-@attrs.frozen
-class Resume:
+@attrs.frozen(eq=False, repr=False)
+class Resume(Value):
     """It was no interruption: the reply goes on as before."""
 
     because: Literal["timeout", "no words", "backchannel", "ending"]
 
 
-@attrs.frozen
-class Interrupt:
+@attrs.frozen(eq=False, repr=False)
+class Interrupt(Value):
     """The user takes the turn; their speech began at ``onset``."""
 
     because: Literal["words", "sustained voice"]
     onset: int
 
 
-@attrs.frozen
-class Dismiss:
+@attrs.frozen(eq=False, repr=False)
+class Dismiss(Value):
     """What was said from ``start`` to ``end`` is no turn."""
 
     start: int

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 import attrs
 from attrs import validators
 
+from voicetrio.values import Value
+
 __all__ = ["ClauseSettings", "ClauseSplitter"]
 
 _ABBREVIATIONS = frozenset(
@@ -35,8 +37,8 @@ _SOFT_ENDS = (",", ";", ":", "\u2014", "\u2013")
 _WORD = re.compile(r"\S+(\s*)")
 
 
-@attrs.frozen(kw_only=True)
-class ClauseSettings:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ClauseSettings(Value):
     """How long clauses are."""
 
     first_min_words: int = attrs.field(default=4, validator=validators.ge(1))
@@ -45,8 +47,8 @@ class ClauseSettings:
     max_chars: int = attrs.field(default=240, validator=validators.ge(1))
 
 
-@attrs.frozen
-class _Word:
+@attrs.frozen(eq=False, repr=False)
+class _Word(Value):
     text: str
     is_last: bool
     """Nothing is known to follow."""

@@ -19,6 +19,7 @@ import attrs
 from attrs import validators
 
 from voicetrio.machines.words import is_number, words_of
+from voicetrio.values import Value
 
 __all__ = ["TurnSettings", "wait_after"]
 
@@ -31,8 +32,8 @@ _UNFINISHED = frozenset(
 _OPEN_END = re.compile(r"(,|:|;|-|\u2013|\u2014|\.\.\.|\u2026)\s*$")
 
 
-@attrs.frozen(kw_only=True)
-class TurnSettings:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TurnSettings(Value):
     """When the user's turn is over.  Waits count from the last voiced sample, in seconds."""
 
     min_wait_s: float = attrs.field(default=0.7, validator=_seconds)

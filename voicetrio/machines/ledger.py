@@ -16,6 +16,7 @@ from typing import Literal, final
 import attrs
 
 from voicetrio.machines.pacing import Pacer
+from voicetrio.values import Value
 
 __all__ = ["Heard", "PlayoutLedger", "ReplyLedger", "SpokenWord"]
 
@@ -95,8 +96,8 @@ class PlayoutLedger:
         return max(self._floor, min(self._pacer.heard_position(now), self.written)), "estimated"
 
 
-@attrs.frozen
-class SpokenWord:
+@attrs.frozen(eq=False, repr=False)
+class SpokenWord(Value):
     """A piece of a reply's text with the reply's samples that speak it."""
 
     text: str
@@ -104,8 +105,8 @@ class SpokenWord:
     end: int
 
 
-@attrs.frozen
-class Heard:
+@attrs.frozen(eq=False, repr=False)
+class Heard(Value):
     """What the ear has had of one reply."""
 
     samples: int

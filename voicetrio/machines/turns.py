@@ -39,6 +39,7 @@ import attrs
 
 from voicetrio.machines.endpointing import TurnSettings, wait_after
 from voicetrio.machines.words import words_of
+from voicetrio.values import Value
 
 __all__ = ["Ended", "LateText", "Speculate", "Started", "TurnAction", "Turns"]
 
@@ -46,22 +47,22 @@ ANSWER_SLACK_S = 0.3
 """A final transcript that ends this much before its segment answers it: recognisers trim silence."""
 
 
-@attrs.frozen
-class Started:
+@attrs.frozen(eq=False, repr=False)
+class Started(Value):
     """The user took the turn; its first words began at ``position``."""
 
     position: int
 
 
-@attrs.frozen
-class Speculate:
+@attrs.frozen(eq=False, repr=False)
+class Speculate(Value):
     """The turn would read ``text`` if it ended now: a reply can be prepared."""
 
     text: str
 
 
-@attrs.frozen
-class Ended:
+@attrs.frozen(eq=False, repr=False)
+class Ended(Value):
     """The turn is over."""
 
     text: str
@@ -71,8 +72,8 @@ class Ended:
     stt_s: float | None
 
 
-@attrs.frozen
-class LateText:
+@attrs.frozen(eq=False, repr=False)
+class LateText(Value):
     """Words that belong before the end of the last turn came after it."""
 
     text: str

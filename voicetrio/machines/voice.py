@@ -24,13 +24,15 @@ from typing import TypeAlias
 import attrs
 from attrs import validators
 
+from voicetrio.values import Value
+
 __all__ = ["VoiceActivity", "VoiceChange", "VoiceLasted", "VoiceSettings", "VoiceStarted", "VoiceStopped"]
 
 _probability = validators.and_(validators.ge(0.0), validators.le(1.0))
 
 
-@attrs.frozen(kw_only=True)
-class VoiceSettings:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class VoiceSettings(Value):
     """When a probability is a voice, and when voice is speech."""
 
     on: float = attrs.field(default=0.5, validator=_probability)
@@ -48,15 +50,15 @@ class VoiceSettings:
             raise ValueError(f"off ({off}) must not be above on ({self.on})")
 
 
-@attrs.frozen
-class VoiceStarted:
+@attrs.frozen(eq=False, repr=False)
+class VoiceStarted(Value):
     """Speech began at ``start``."""
 
     start: int
 
 
-@attrs.frozen
-class VoiceLasted:
+@attrs.frozen(eq=False, repr=False)
+class VoiceLasted(Value):
     """The speech that began at ``start`` has been voiced up to ``until``, at least ``mark_s`` seconds."""
 
     start: int
@@ -64,8 +66,8 @@ class VoiceLasted:
     mark_s: float
 
 
-@attrs.frozen
-class VoiceStopped:
+@attrs.frozen(eq=False, repr=False)
+class VoiceStopped(Value):
     """The speech that began at ``start`` ended; ``end`` is just past its last voiced sample."""
 
     start: int

@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from voicetrio.events import Event
+from voicetrio.values import Value
 
 __all__ = ["EventHub", "HubStatistics", "Subscription", "emit", "emitting_to", "watching_hubs"]
 
@@ -57,8 +58,8 @@ def watching_hubs(callback: Callable[[Event], object]) -> Iterator[None]:
         _watcher.reset(token)
 
 
-@attrs.frozen
-class HubStatistics:
+@attrs.frozen(eq=False, repr=False)
+class HubStatistics(Value):
     """Counts of one hub."""
 
     told: int

@@ -11,12 +11,13 @@ from voicetrio.runtime.inbound import InboundStatistics
 from voicetrio.runtime.links import LinkStatistics
 from voicetrio.runtime.outbox import OutboxStatistics
 from voicetrio.runtime.playout import PlayoutStatistics
+from voicetrio.values import Value
 
 __all__ = ["SessionCounters", "SessionEnd", "SessionSettings", "SessionStatistics"]
 
 
-@attrs.frozen(kw_only=True)
-class SessionSettings:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SessionSettings(Value):
     """What a session does about time."""
 
     grace_extra_s: float = 2.0
@@ -31,8 +32,8 @@ class SessionSettings:
     """Seconds of audio that may wait for the network."""
 
 
-@attrs.frozen(kw_only=True)
-class SessionCounters:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SessionCounters(Value):
     """What a session counted."""
 
     frames_in: int
@@ -58,8 +59,8 @@ class SessionCounters:
     """Failures like one that was told before: counted only."""
 
 
-@attrs.frozen(kw_only=True)
-class SessionEnd:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SessionEnd(Value):
     """Why and how a session ended."""
 
     reason: str
@@ -74,8 +75,8 @@ class SessionEnd:
     counters: SessionCounters
 
 
-@attrs.frozen(kw_only=True)
-class SessionStatistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SessionStatistics(Value):
     """A session at this moment."""
 
     name: str

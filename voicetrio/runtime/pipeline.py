@@ -31,6 +31,7 @@ from voicetrio.runtime.running import (
 )
 from voicetrio.runtime.stages import AnyStage, Shape, adopt, name_of, shape_of
 from voicetrio.runtime.transforms import Chain, Transform
+from voicetrio.values import Value
 
 __all__ = ["Pipeline", "PipelinePart", "PipelineStatistics", "as_stage", "pipeline"]
 
@@ -41,8 +42,8 @@ PipelinePart: TypeAlias = AnyStage | Transform[Any, Any]
 _FOREIGN_CLOSE_S: Final = 1.0
 
 
-@attrs.frozen
-class PipelineStatistics:
+@attrs.frozen(eq=False, repr=False)
+class PipelineStatistics(Value):
     """Counts of one pipeline."""
 
     name: str
@@ -186,8 +187,8 @@ class Pipeline:
         return Job(name, run.run, run.is_consequence) if index else Job(name, run.run)
 
 
-@attrs.frozen
-class _Slot:
+@attrs.frozen(eq=False, repr=False)
+class _Slot(Value):
     """A stage, with the transforms that run in its task."""
 
     stage: Any

@@ -14,6 +14,8 @@ from weakref import WeakSet
 
 import attrs
 
+from voicetrio.values import Value
+
 __all__ = ["Queue", "QueueStatistics", "QueueWatch", "note_queue", "watching_queues"]
 
 MAX_NAMES = 256
@@ -31,8 +33,8 @@ class Queue(Protocol):
         ...
 
 
-@attrs.frozen
-class QueueStatistics:
+@attrs.frozen(eq=False, repr=False)
+class QueueStatistics(Value):
     """The queues of one name, over all sessions that are watched."""
 
     name: str

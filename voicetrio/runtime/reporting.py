@@ -21,6 +21,7 @@ import trio
 from voicetrio.errors import ServiceError
 from voicetrio.events import Event, Failure
 from voicetrio.machines.folding import Folder
+from voicetrio.values import Value
 
 __all__ = ["Reporter", "ReporterStatistics", "send_last_notice"]
 
@@ -31,8 +32,8 @@ MAX_TEXT: Final = 500
 """Characters of an error's text that a line holds."""
 
 
-@attrs.frozen(kw_only=True)
-class ReporterStatistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ReporterStatistics(Value):
     """Counts of one session's failures."""
 
     told: int

@@ -20,6 +20,7 @@ from voicetrio.errors import ConfigError, LinkBroken, LinkStopped, StageInUse
 from voicetrio.runtime.ends import FusedInlet, Outlet, SharedOutlet, close_now, link_of
 from voicetrio.runtime.link_state import Link
 from voicetrio.runtime.stages import Shape
+from voicetrio.values import Value
 
 __all__ = [
     "Job",
@@ -38,8 +39,8 @@ StageState: TypeAlias = Literal["ready", "running", "ended", "stopped", "broken"
 failed."""
 
 
-@attrs.frozen
-class StageStatistics:
+@attrs.frozen(eq=False, repr=False)
+class StageStatistics(Value):
     """Counts of one stage."""
 
     name: str
@@ -222,8 +223,8 @@ def _never(_exc: BaseException) -> bool:
 
 
 @final
-@attrs.frozen
-class Job:
+@attrs.frozen(eq=False, repr=False)
+class Job(Value):
     """One of the things that ``run_together`` runs."""
 
     name: str

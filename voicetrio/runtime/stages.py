@@ -22,6 +22,7 @@ import attrs
 import trio
 
 from voicetrio.errors import ConfigError, StageInUse
+from voicetrio.values import Value
 
 __all__ = [
     "AnyStage",
@@ -74,8 +75,8 @@ _BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSI
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-@attrs.frozen
-class Shape:
+@attrs.frozen(eq=False, repr=False)
+class Shape(Value):
     """Which ends a stage has."""
 
     takes_inlet: bool

@@ -14,6 +14,7 @@ import attrs
 
 from voicetrio.events import Event
 from voicetrio.frames import AudioFrame
+from voicetrio.values import Value
 
 __all__ = [
     "Clear",
@@ -31,8 +32,8 @@ __all__ = [
 ]
 
 
-@attrs.frozen(kw_only=True)
-class Traits:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Traits(Value):
     """What a peer can do, as its transport declares it."""
 
     input_rate: int = 16000
@@ -60,23 +61,23 @@ class Traits:
 # --- operations: what goes out, in order -----------------------------------------------------------
 
 
-@attrs.frozen
-class SendAudio:
+@attrs.frozen(eq=False, repr=False)
+class SendAudio(Value):
     """One tick's audio; ``frame.position`` lies on the playout clock."""
 
     frame: AudioFrame
 
 
-@attrs.frozen
-class Mark:
+@attrs.frozen(eq=False, repr=False)
+class Mark(Value):
     """Ask the peer to confirm when it has played up to ``position``."""
 
     epoch: int
     position: int
 
 
-@attrs.frozen
-class Clear:
+@attrs.frozen(eq=False, repr=False)
+class Clear(Value):
     """The peer shall drop what it has not played; what comes next starts at ``position``."""
 
     epoch: int
@@ -84,22 +85,22 @@ class Clear:
     position: int
 
 
-@attrs.frozen
-class SendDtmf:
+@attrs.frozen(eq=False, repr=False)
+class SendDtmf(Value):
     """Send a key's tone."""
 
     digit: str
 
 
-@attrs.frozen
-class SendMessage:
+@attrs.frozen(eq=False, repr=False)
+class SendMessage(Value):
     """Send an application's message, or one of the session's own events: anything that JSON can carry."""
 
     data: Any
 
 
-@attrs.frozen
-class HangUp:
+@attrs.frozen(eq=False, repr=False)
+class HangUp(Value):
     """Say goodbye, then return from ``run``.  Always the last operation."""
 
     code: int = 1000

@@ -27,6 +27,7 @@ from voicetrio.errors import ConfigError
 from voicetrio.events import TaskStuck
 from voicetrio.runtime.deadlines import cleanup
 from voicetrio.runtime.emit import emit
+from voicetrio.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -69,8 +70,8 @@ def check_cancelled() -> None:
         trio.from_thread.check_cancelled()
 
 
-@attrs.frozen
-class WorkerStatistics:
+@attrs.frozen(eq=False, repr=False)
+class WorkerStatistics(Value):
     """What a pool has done so far; times are seconds, medians are over the last calls."""
 
     name: str

@@ -9,12 +9,13 @@ import attrs
 import trio
 
 from voicetrio.frames import TextFrame
+from voicetrio.values import Value
 
 __all__ = ["LLM", "LlmFactory", "LlmOutput", "Message", "ToolCall", "ToolSpec"]
 
 
-@attrs.frozen
-class ToolCall:
+@attrs.frozen(eq=False, repr=False)
+class ToolCall(Value):
     """The model asks for a tool to be called."""
 
     id: str
@@ -22,8 +23,8 @@ class ToolCall:
     arguments: Mapping[str, Any]
 
 
-@attrs.frozen
-class ToolSpec:
+@attrs.frozen(eq=False, repr=False)
+class ToolSpec(Value):
     """What a model is told about a tool; ``parameters`` is a JSON schema of an object."""
 
     name: str
@@ -31,8 +32,8 @@ class ToolSpec:
     parameters: Mapping[str, Any]
 
 
-@attrs.frozen
-class Message:
+@attrs.frozen(eq=False, repr=False)
+class Message(Value):
     """One message of the conversation, as a model is given it."""
 
     role: Literal["system", "user", "assistant", "tool"]

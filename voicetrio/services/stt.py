@@ -15,12 +15,13 @@ import trio
 
 from voicetrio.events import Transcript
 from voicetrio.frames import AudioFrame
+from voicetrio.values import Value
 
 __all__ = ["STT", "SpeechBoundary", "SttFactory", "SttInput", "TurnHeard", "TurnSTT"]
 
 
-@attrs.frozen
-class SpeechBoundary:
+@attrs.frozen(eq=False, repr=False)
+class SpeechBoundary(Value):
     """The VAD's word that speech started or stopped at ``position`` (capture clock, samples).
 
     A ``start`` comes after audio that already holds the beginning of the speech: a recogniser keeps
@@ -58,8 +59,8 @@ class STT(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
-class TurnHeard:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TurnHeard(Value):
     """What a recogniser that follows turns by itself says of the turn that is open."""
 
     transcript: Transcript

@@ -28,6 +28,7 @@ from voicetrio.runtime.transport import (
     Traits,
 )
 from voicetrio.transports.playback import PlaybackBuffer
+from voicetrio.values import Value
 
 __all__ = ["FarEnd", "Heard", "MemoryPeer", "MemoryPeerStatistics", "memory_peer"]
 
@@ -35,8 +36,8 @@ REPORT_INTERVAL_S = 0.1
 """How often the far end tells what it has played."""
 
 
-@attrs.frozen
-class Heard:
+@attrs.frozen(eq=False, repr=False)
+class Heard(Value):
     """One operation, as it reached the far end."""
 
     time: float
@@ -44,8 +45,8 @@ class Heard:
     operation: Operation
 
 
-@attrs.frozen(kw_only=True)
-class MemoryPeerStatistics:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class MemoryPeerStatistics(Value):
     """Counts of one memory peer."""
 
     heard: int
@@ -56,13 +57,13 @@ class MemoryPeerStatistics:
     """What the far end sent and the session has not taken yet."""
 
 
-@attrs.frozen
-class _SourceEnded:
+@attrs.frozen(eq=False, repr=False)
+class _SourceEnded(Value):
     """The far end will send no more audio."""
 
 
-@attrs.frozen
-class _Gone:
+@attrs.frozen(eq=False, repr=False)
+class _Gone(Value):
     """The far end left."""
 
     why: str

@@ -20,12 +20,13 @@ import attrs
 
 from voicetrio.errors import ConfigError
 from voicetrio.frames import Samples
+from voicetrio.values import Value
 
 __all__ = ["PlaybackBuffer", "PlaybackStatistics", "PlayedStretch"]
 
 
-@attrs.frozen
-class PlayedStretch:
+@attrs.frozen(eq=False, repr=False)
+class PlayedStretch(Value):
     """Audio that was played without a break."""
 
     time: float
@@ -35,8 +36,8 @@ class PlayedStretch:
     samples: Samples
 
 
-@attrs.frozen
-class PlaybackStatistics:
+@attrs.frozen(eq=False, repr=False)
+class PlaybackStatistics(Value):
     """Counts of one playback."""
 
     played_samples: int
