@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -438,3 +439,31 @@ def test_a_missing_key_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_key_is_not_shown() -> None:
     model = OpenAIRealtime(api_key="sk-secret-secret-secret")
     assert "sk-secret" not in f"{model!r} {vars(model)}"
+
+
+async def test_who_waits_for_a_response_that_the_server_never_began_waits_a_bounded_time(
+    autojump_clock: MockClock,
+) -> None:
+    # The server accepts and says nothing of the response; whatever else it says does not begin the wait anew.
+    async with open_session(faults=[RealtimeFault(kind="stall", after=2)]) as (session, _standin):
+        first = trio.CancelScope()
+        began_at: list[float] = []
+
+        async def answer(scope: trio.CancelScope) -> None:
+            with scope:
+                async with session.respond():
+                    began_at.append(trio.current_time())
+                    await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer, first)
+            await trio.sleep(1.0)
+            nursery.start_soon(answer, trio.CancelScope())
+            await trio.sleep(1.0)
+            first.cancel()
+            for number in range(6):
+                await trio.sleep(1.0)
+                event = {"item_id": f"item_{number}", "audio_start_ms": 1000 * number}
+                session._take(json.dumps({"type": "input_audio_buffer.speech_started", **event}))
+            nursery.cancel_scope.cancel()
+    assert [round(at - began_at[0]) for at in began_at] == [0, 2 + 5]

@@ -53,7 +53,8 @@ class RealtimeResponse:
         """It is no part of the conversation."""
         self.is_over = False
         """The server ended it, or it failed."""
-        self.is_cancelled = False
+        self.over_by = math.inf
+        """Once its user has left: it is held for over then."""
         self.late_events = 0
         """Events that came after it was cancelled."""
         self.calls: list[ToolCall] = []
@@ -128,6 +129,11 @@ class RealtimeResponse:
         """Nothing more will come of it."""
         self.is_over = True
         self._wake()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Its user has left before its end."""
+        return self.over_by < math.inf
 
     @property
     def is_settled(self) -> bool:

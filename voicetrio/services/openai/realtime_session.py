@@ -11,7 +11,6 @@ had no transcript yet; a response that was being made fails.
 from __future__ import annotations
 
 import logging
-import math
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -193,7 +192,7 @@ class RealtimeSession:
         while self._active is not None:
             active = self._active
             changed = self._changed
-            with trio.move_on_after(CANCEL_S if active.is_cancelled else math.inf) as scope:
+            with trio.CancelScope(deadline=active.over_by) as scope:
                 await changed.wait()
             if scope.cancelled_caught and self._active is active:
                 self._over(active)
@@ -216,8 +215,9 @@ class RealtimeSession:
         if response.is_over:
             self._over(response)
             return
-        response.is_cancelled = True
+        response.over_by = trio.current_time() + CANCEL_S
         self._cancelled += 1
+        self._notify()  # who waits for the floor now waits until then
         if response.stream != self._connection.stream:
             self._over(response)  # it was never asked for, or its stream is gone
         elif response.id is not None:
@@ -226,7 +226,6 @@ class RealtimeSession:
     def _send_cancel(self, response: RealtimeResponse) -> None:
         event = {"type": "response.cancel", "event_id": "cancel", "response_id": response.id}
         self._send_nowait(event, response.stream)
-        self._notify()  # who waits for the floor now waits for no longer than ``CANCEL_S``
 
     def _over(self, response: RealtimeResponse) -> None:
         response.end()
