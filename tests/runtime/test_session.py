@@ -215,6 +215,44 @@ async def test_the_bodys_own_exception_stands_beside_the_failure(
                 raise KeyError("body")
 
 
+async def test_what_fails_in_the_tasks_of_a_body_stands_beside_the_failure(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its nursery raises a group in which a Cancelled stands beside what failed in cleaning up."""
+
+    async def fail(context: SessionContext) -> None:
+        await trio.sleep(1)
+        raise ValueError("behaviour")
+
+    with pytest.RaisesGroup(ValueError, pytest.RaisesGroup(KeyError)) as caught:
+        async with open_session(Peer(), fail), trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyError("body")
+    assert isinstance(caught.value, SessionError)
+
+
+async def test_a_failure_is_raised_although_the_block_is_cancelled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def fail(context: SessionContext) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("in cleanup")
+
+    async def use() -> None:
+        with trio.move_on_after(1):
+            async with open_session(Peer(), fail):
+                await trio.sleep_forever()
+
+    with pytest.raises(SessionError) as caught:
+        await use()
+    assert [type(error) for error in caught.value.exceptions] == [ValueError]
+
+
 async def test_a_peer_that_hangs_up_ends_the_session_and_not_the_body(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 
 import pytest
@@ -51,6 +52,28 @@ async def test_a_drain_lets_the_sessions_finish_and_refuses_new_ones(autojump_cl
     # The server has returned: it did not wait for the deadline.
     assert trio.current_time() - began < 25
     assert handler.sessions[0].result.reason == "source_ended"
+
+
+async def test_a_drain_needs_no_reason(autojump_clock):
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(partial(serve_sessions, Handler(tell_a_story), 0))
+        async with calling(server) as (socket, _hello):
+            server.drain(20, reason="")
+            began = trio.current_time()
+            await read_to_end(socket)
+    assert trio.current_time() - began < 20
+
+
+async def test_a_drain_without_a_deadline_waits_for_the_last_session_and_returns(autojump_clock):
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(partial(serve_sessions, Handler(), 0))
+        async with calling(server) as (socket, _hello):
+            server.drain(math.inf)
+            assert server.why_not_ready() == "draining"
+            await trio.sleep(100)
+            await socket.send(json.dumps({"type": "end"}))
+            _messages, closed = await read_to_end(socket)
+            assert (closed.code, closed.reason) == (1000, "source_ended")
 
 
 async def test_what_is_left_before_the_deadline_is_ended_gracefully(autojump_clock):

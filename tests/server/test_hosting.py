@@ -105,6 +105,28 @@ async def test_a_fault_in_one_connection_does_not_reach_another(nursery, caplog,
         assert json.loads(message)["type"] == "error"
 
 
+async def test_what_a_handler_raises_when_the_host_is_cancelled_goes_no_further(caplog):
+    caplog.set_level(logging.CRITICAL, "voicetrio.server")
+
+    async def fail_in_cleaning_up(request) -> None:
+        await request.accept()
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(trio.sleep_forever)
+            try:
+                handling.set()
+                await trio.sleep_forever()
+            finally:
+                raise RuntimeError("a bug in cleaning up")
+
+    handling = trio.Event()
+    async with trio.open_nursery() as nursery:
+        host = await nursery.start(serve_trio_websocket, fail_in_cleaning_up, 0)
+        async with open_websocket_client(f"ws://127.0.0.1:{host.port}/"):
+            await handling.wait()
+            nursery.cancel_scope.cancel()
+    assert host.statistics().failed == 1
+
+
 async def test_a_handshake_has_a_deadline(nursery, autojump_clock):
     host = await nursery.start(
         lambda task_status: serve_trio_websocket(

@@ -232,6 +232,38 @@ async def test_cancelling_the_server_says_goodbye_and_leaves_no_task():
     assert server.statistics().open_sockets == 0
 
 
+@pytest.mark.parametrize("has_tasks", [False, True])
+async def test_what_a_handler_raises_when_the_server_is_cancelled_is_logged_and_goes_no_further(
+    caplog, has_tasks
+):
+    caplog.set_level(logging.CRITICAL, "voicetrio.server")
+
+    async def handler(peer: ServedPeer) -> None:
+        async with trio.open_nursery() as tasks:
+            if has_tasks:  # then the group that comes out holds a Cancelled, too
+                tasks.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise RuntimeError("a bug in cleaning up")
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(serve_sessions, handler, 0)
+        async with open_websocket_client(server.url):
+            await wait_until(lambda: server.statistics().open_sessions == 1)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert server.statistics().failed == 1
+
+
+async def test_who_waits_for_a_server_learns_that_it_was_cancelled(autojump_clock):
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(serve_sessions, answer, 0)
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(1):
+        await server.wait_over()
+
+
 async def test_a_handler_that_does_not_use_its_peer_is_told_of_no_error_when_the_server_stops():
     async with trio.open_nursery() as nursery:
         server = await nursery.start(serve_sessions, wait_for_ever, 0)

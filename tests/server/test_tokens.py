@@ -20,6 +20,12 @@ def test_a_token_says_what_was_signed():
     assert (found.subject, found.expires_at, found.claims) == ("ada", 1060.0, {"room": 7})
 
 
+@pytest.mark.parametrize("name", ["for", "sub", "exp"])
+def test_no_claim_takes_the_place_of_what_the_token_says_itself(name):
+    with pytest.raises(ConfigError, match=f"'{name}'"):
+        TokenSigner(SECRET).sign("session", "ada", ttl_s=60, claims={name: "eve"})
+
+
 def test_another_process_with_the_same_secret_knows_it_and_one_without_does_not():
     token = TokenSigner(SECRET).sign("session", "ada", ttl_s=60)
     assert TokenSigner(SECRET).verify("session", token).subject == "ada"

@@ -15,6 +15,7 @@ from typing import TypeAlias, final
 import trio
 
 from voicetrio.errors import VoicetrioError
+from voicetrio.runtime.failures import leaves
 
 __all__ = ["INTERRUPTED", "Command", "StopRequest", "expected_errors", "run_command"]
 
@@ -104,15 +105,7 @@ def expected_errors(error: BaseException) -> list[Exception]:
 
     Looks into exception groups.  Errors with the same text are given once.
     """
-    leaves = list(_leaves(error))
-    if not all(isinstance(leaf, (VoicetrioError, OSError)) for leaf in leaves):
+    found = list(leaves(error))
+    if not all(isinstance(leaf, (VoicetrioError, OSError)) for leaf in found):
         return []
-    return list({str(leaf): leaf for leaf in leaves if isinstance(leaf, Exception)}.values())
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+    return list({str(leaf): leaf for leaf in found if isinstance(leaf, Exception)}.values())

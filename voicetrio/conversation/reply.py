@@ -29,6 +29,7 @@ from voicetrio.frames import AudioFrame, WordFrame
 from voicetrio.machines.ledger import Heard
 from voicetrio.machines.reply_gate import ReplyGate
 from voicetrio.runtime.emit import EventHub
+from voicetrio.runtime.failures import contained, failures_of
 from voicetrio.services.llm import Message, ToolCall, ToolSpec
 
 if TYPE_CHECKING:
@@ -344,18 +345,10 @@ class Reply:
             self._host.hub.tell(ReplyAudible(position=position, reply=self.name))
 
     async def _generate(self) -> None:
-        try:
+        # An interruption flushes the speech and cancels the scope in one step, so a task that waited for room
+        # sees the one, and its neighbours the other.
+        with contained(self._judge):
             await self._replier.reply(_Work(self))
-        except Exception as exc:
-            self._judge(exc)
-        except BaseExceptionGroup as group:
-            # An interruption flushes the speech and cancels the scope in one step, so a task that waited
-            # for room sees the one, and its neighbours the other.
-            failures, rest = group.split(Exception)
-            if failures is not None:
-                self._judge(failures)
-            if rest is not None:
-                raise rest from None
         self._finish_rounds()
         self._generated = True
         await self._decided.wait()
@@ -381,7 +374,7 @@ class Reply:
 
     def _judge(self, raised: Exception) -> None:
         """Fail of what the replier raised; a flushed speech only says that the reply is over."""
-        failures = [leaf for leaf in _leaves(raised) if not isinstance(leaf, ReplyFlushed)]
+        failures = [leaf for leaf in failures_of(raised) if not isinstance(leaf, ReplyFlushed)]
         if failures:
             self._fail(failures[0] if len(failures) == 1 else ExceptionGroup("the replier", failures))
 
@@ -456,9 +449,3 @@ class _Work:
     async def run_tools(self, calls: Sequence[ToolCall]) -> bool:
         """Run what the model asked for, once the reply is committed."""
         return await self._reply.run_tools(calls)
-
-
-def _leaves(error: BaseException) -> list[Exception]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error] if isinstance(error, Exception) else []

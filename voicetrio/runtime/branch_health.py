@@ -17,6 +17,7 @@ import trio
 
 from voicetrio.errors import ConfigError, ServiceError
 from voicetrio.machines.breaker import Breaker, BreakerSettings, BreakerState
+from voicetrio.runtime.attendants import open_attendants
 
 __all__ = ["BranchHealth", "BranchStatistics", "Probe", "open_branch_health"]
 
@@ -139,15 +140,8 @@ async def open_branch_health(
     if not probes:
         raise ConfigError("there is no branch: give a probe for each, or None in its place")
     health = BranchHealth(probes, settings or BreakerSettings(), probe_s)
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with open_attendants() as nursery:
         for branch in health._branches:
             if branch.probe is not None:
                 nursery.start_soon(health._run_probes, branch, branch.probe, name="branch probe")
-        try:
-            yield health
-        except Exception as error:
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        yield health

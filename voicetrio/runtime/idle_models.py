@@ -18,6 +18,7 @@ import attrs
 import trio
 
 from voicetrio.errors import ServiceError
+from voicetrio.runtime.attendants import open_attendants
 from voicetrio.runtime.workers import ModelPool, Runner, WorkerStatistics, open_model_pool
 
 __all__ = ["IdleModel", "IdleModelStatistics", "open_idle_model"]
@@ -189,15 +190,6 @@ async def open_idle_model(
     Leaving the block closes the pool as ``open_model_pool`` does.
     """
     model = IdleModel(name, factory, size=size, reentrant=reentrant, idle_s=idle_s, runner=runner)
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with open_attendants() as nursery:
         nursery.start_soon(model._keep, name=f"keeper of {name}")
-        try:
-            yield model
-        except Exception as error:
-            # Raised below, outside of the nursery, which would wrap it in a group.
-            failure = error
-        finally:
-            nursery.cancel_scope.cancel("the model is not offered any more")
-    if failure is not None:
-        raise failure
+        yield model

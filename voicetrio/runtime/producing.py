@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import trio
 
+from voicetrio.runtime.attendants import open_attendants
+
 __all__ = ["open_produced"]
 
 T = TypeVar("T")
@@ -22,27 +24,27 @@ async def open_produced(
     The channel ends when ``produce`` returns.  When it raises, the block is cancelled and the exception
     comes out of it as it is, in no group.  Leaving the block stops the task.
     """
-    failure: Exception | None = None
     sender, receiver = trio.open_memory_channel[T](ahead)
+    failures: list[Exception] = []
 
     async def run() -> None:
-        nonlocal failure
         async with sender:
             try:
                 await produce(sender)
             except trio.BrokenResourceError:
                 pass  # nobody takes the items any more
             except Exception as error:
-                failure = error
+                failures.append(error)
                 user.cancel("the producer failed")
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
-        with trio.CancelScope() as user, receiver:  # noqa: ASYNC100 - the block has checkpoints
-            try:
+    try:
+        async with open_attendants() as nursery:
+            nursery.start_soon(run)
+            with trio.CancelScope() as user, receiver:  # noqa: ASYNC100 - the block has checkpoints
                 yield receiver
-            except Exception as error:
-                failure = failure or error
-        nursery.cancel_scope.cancel("the items are not wanted any more")
-    if failure is not None:
-        raise failure
+    except (Exception, trio.Cancelled):  # noqa: ASYNC103  # what is not raised here is raised below
+        if not failures:
+            raise
+        # The producer's failure is worth more than what it has led to.
+    if failures:
+        raise failures.pop()

@@ -20,6 +20,7 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal, final
 
 import trio
@@ -32,6 +33,7 @@ from voicetrio.runtime.behaviour import AnyBehaviour, Conversational, SessionCon
 from voicetrio.runtime.deadlines import Deadlines, using_deadlines
 from voicetrio.runtime.emit import EventHub, Subscription, emitting_to
 from voicetrio.runtime.ending import SessionCounters, SessionEnd, SessionSettings, SessionStatistics
+from voicetrio.runtime.failures import beside_cancelled, contained, failures_of
 from voicetrio.runtime.inbound import SessionInbound
 from voicetrio.runtime.outbox import Gate, Outbox, using_gate
 from voicetrio.runtime.pipeline import Pipeline
@@ -259,19 +261,8 @@ class Session:
 
     async def _guarded(self, what: str, task: Callable[[], Awaitable[None]]) -> None:
         """Run ``task``; what it raises is a failure of the session, told once."""
-        try:
+        with contained(partial(self._fail, what)):
             await task()
-        except Exception as exc:
-            self._fail(what, exc)
-        except BaseExceptionGroup as group:
-            failures, rest = group.split(Exception)
-            try:
-                if failures is not None:
-                    self._fail(what, failures)
-                assert rest is not None  # or else it were an ExceptionGroup
-                raise rest from None
-            finally:
-                del failures, rest  # a frame with its own exception in it is garbage, see ``running``
         await trio.lowlevel.checkpoint()
 
     async def _run_behaviour(self) -> None:
@@ -417,7 +408,7 @@ class Session:
             self._shut_down(self._reason)
 
     def _fail(self, what: str, error: Exception) -> None:
-        for leaf in _leaves(error):
+        for leaf in failures_of(error):
             # One error can end several tasks: a transform raises it again, whoever asks.
             if not any(leaf is known for known in self._failures):
                 self._failures.append(leaf)
@@ -426,7 +417,7 @@ class Session:
                 self.hub.tell(Failure(where=what, error=leaf))
         if self._gate.is_open:
             # The outbox will be dropped with what it holds, so this notice goes a way of its own.
-            notice = Failure(where=what, error=_leaves(error)[0], time=trio.current_time())
+            notice = Failure(where=what, error=failures_of(error)[0], time=trio.current_time())
             send_last_notice(self.peer, notice)
         self._shut_down("failed")
         self._reason = "failed"
@@ -505,12 +496,6 @@ class Session:
         )
 
 
-def _leaves(error: Exception) -> list[Exception]:
-    if isinstance(error, ExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
-
-
 def _next_name() -> str:
     number = _sessions.get() + 1
     _sessions.set(number)
@@ -540,22 +525,25 @@ async def open_session(
     name = name or _next_name()
     adopt([peer], name)
     session = Session(peer, behaviour, name, settings or SessionSettings(), playout or PlayoutSettings())
-    body_error: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        session._body_scope = nursery.cancel_scope
-        await nursery.start(session._supervise, name=name)
-        try:
-            yield session
-        except Exception as exc:
-            body_error = exc
-            session.cancel("the body raised")
-        except BaseException:
-            session.cancel()
-            raise
-        else:
-            if not session.ending:  # a grace that the application gave is not shortened to the default
+    raised: list[Exception] = []
+    try:
+        async with trio.open_nursery() as nursery:
+            session._body_scope = nursery.cancel_scope
+            await nursery.start(session._supervise, name=name)
+            try:
+                with contained(raised.append):
+                    yield session
+            except BaseException:
+                session.cancel("the body raised" if raised else "cancelled")
+                raise
+            if raised:
+                session.cancel("the body raised")
+            elif not session.ending:  # a grace that the application gave is not shortened to the default
                 session.end()
+    except BaseException as error:  # noqa: ASYNC103  # a failure is worth more than a Cancelled beside it
+        if not (raised or session._failures) or beside_cancelled(error):
+            raise
     if session._failures:
-        raise session._error([] if body_error is None else [body_error]) from None
-    if body_error is not None:
-        raise body_error
+        raise session._error(raised) from None
+    if raised:
+        raise raised.pop()

@@ -50,22 +50,25 @@ class Drain:
         self._sessions = sessions
         self._last_words_s = self._cleanup_s = 0.0
         self._changed = trio.Event()
+        self._begun = trio.Event()
         self._code = 1012
         self.reason = ""
-        """Why it drains; empty while it does not."""
+        """Why it drains."""
         self.deadline = math.inf
         """When nothing is left."""
 
     def begin(self, within_s: float, *, last_words_s: float, code: int, reason: str) -> None:
-        """Drain within ``within_s`` seconds, and close what is left with ``code``."""
+        """Drain within ``within_s`` seconds (infinite: wait for all); close what is left with ``code``."""
         deadline = trio.current_time() + within_s
-        if deadline < self.deadline:
+        if deadline < self.deadline or not self._begun.is_set():
+            self._begun.set()
             self.deadline = deadline
             self._last_words_s = max(self._last_words_s, last_words_s)
             self._cleanup_s = min(CLEANUP_S, within_s / 10)
             self._code, self.reason = code, self.reason or reason
-            for served in tuple(self._sessions()):
-                served.peer.warn(self.reason, within_s)
+            if math.isfinite(within_s):
+                for served in tuple(self._sessions()):
+                    served.peer.warn(self.reason, within_s)
             self.notify()
 
     def notify(self) -> None:
@@ -75,9 +78,7 @@ class Drain:
 
     async def run(self) -> None:
         """Wait for ``begin``, and end every session; return when there is none."""
-        await trio.lowlevel.checkpoint()
-        while not self.reason:
-            await self._changed.wait()
+        await self._begun.wait()
         await self._wait_empty(lambda: self._last_words_s)
         for served in tuple(self._sessions()):
             left_s = max(0.0, self.deadline - self._cleanup_s - trio.current_time())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias, final
 
 import attrs
@@ -17,7 +18,7 @@ import trio
 import trio_websocket
 
 from voicetrio.connection.websocket import SocketLimits
-from voicetrio.runtime.deadlines import cleanup
+from voicetrio.runtime.failures import contained
 from voicetrio.server.listening import open_listeners, remote_of, shape_buffers
 
 __all__ = ["HostStatistics", "RequestHandler", "WebSocketHost", "serve_trio_websocket"]
@@ -73,16 +74,16 @@ class WebSocketHost:
         shape_buffers(stream)
         self._open += 1
         try:
-            async with trio.open_nursery() as nursery:
-                await self._shake_hands_and_handle(nursery, stream)
-                nursery.cancel_scope.cancel("the handler returned")
-        except Exception:
-            self._failed += 1
-            _log.exception("the connection of %s failed", remote)
+            with contained(partial(self._note_failed, remote)):
+                async with trio.open_nursery() as nursery:
+                    await self._shake_hands_and_handle(nursery, stream)
+                    nursery.cancel_scope.cancel("the handler returned")
         finally:
-            self._open -= 1
-            with cleanup():
-                await trio.aclose_forcefully(stream)  # noqa: ASYNC102
+            self._open -= 1  # the socket is closed by ``serve_listeners``
+
+    def _note_failed(self, remote: str, error: Exception) -> None:
+        self._failed += 1
+        _log.error("the connection of %s failed", remote, exc_info=error)
 
     async def _shake_hands_and_handle(self, nursery: trio.Nursery, stream: trio.SocketStream) -> None:
         request: trio_websocket.WebSocketRequest | None = None

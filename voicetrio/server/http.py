@@ -22,6 +22,7 @@ import attrs
 import trio
 
 from voicetrio.errors import ConfigError, MissingExtra
+from voicetrio.runtime.failures import contained
 from voicetrio.server.listening import open_listeners
 
 __all__ = ["AsgiApp", "HttpServer", "HttpStatistics", "serve_http"]
@@ -181,17 +182,19 @@ class HttpServer:
         self._open += 1
         guarded = _GuardedStream(stream, self._stall_s)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_abort_when_cancelled, guarded)
-                await TCPServer(self._app, self._config, self._context, {}, guarded)  # type: ignore[arg-type]
-                nursery.cancel_scope.cancel("the connection is over")
-        except Exception:
-            self._failed += 1
-            _log.exception("a connection failed")
+            with contained(self._note_failed):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_abort_when_cancelled, guarded)
+                    await TCPServer(self._app, self._config, self._context, {}, guarded)  # type: ignore[arg-type]
+                    nursery.cancel_scope.cancel("the connection is over")
         finally:
             guarded.abort()
             self._open -= 1
             self._stalled += guarded.has_stalled
+
+    def _note_failed(self, error: Exception) -> None:
+        self._failed += 1
+        _log.error("a connection failed", exc_info=error)
 
 
 async def _abort_when_cancelled(guarded: _GuardedStream) -> None:

@@ -39,6 +39,7 @@ from voicetrio.connection.websocket.ready import open_ready_sockets
 from voicetrio.errors import ConfigError
 from voicetrio.runtime.alarms import open_alarms
 from voicetrio.runtime.deadlines import cleanup
+from voicetrio.runtime.failures import contained
 from voicetrio.runtime.queues import QueueStatistics, QueueWatch, watching_queues
 from voicetrio.server.admission import Admission, AdmissionStatistics, Ticket
 from voicetrio.server.authentication import Authenticator
@@ -234,13 +235,15 @@ class SessionServer:
 
     async def _serve(self) -> None:
         """Run the server's tasks until it was closed or drained, and its last session is over."""
-        async with open_alarms(), open_ready_sockets(), trio.open_nursery() as watches:
-            watches.start_soon(self.load.run, name=f"load watch {self.url}")
-            watches.start_soon(self._run_drain, name=f"drain {self.url}")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._accept, nursery, name=f"accept {self.url}")
-            watches.cancel_scope.cancel()
-        self._over.set()
+        try:
+            async with open_alarms(), open_ready_sockets(), trio.open_nursery() as watches:
+                watches.start_soon(self.load.run, name=f"load watch {self.url}")
+                watches.start_soon(self._run_drain, name=f"drain {self.url}")
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._accept, nursery, name=f"accept {self.url}")
+                watches.cancel_scope.cancel()
+        finally:
+            self._over.set()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         with self._accepting:
@@ -262,17 +265,22 @@ class SessionServer:
             return
         self._sockets += 1
         try:
-            async with stream:
-                await self._attach(nursery, stream, remote)
-        except AnsweredPlainly:
-            self._answered += 1
-        except HandshakeFailed as error:
-            self._refused += 1
-            _log.info("a connection from %s did not open: %s", remote, error)
-        except Exception:
-            _log.exception("a connection failed")
+            with contained(partial(self._note_failed, remote)):
+                async with stream:
+                    await self._attach(nursery, stream, remote)
         finally:
             self._sockets -= 1
+
+    def _note_failed(self, remote: str, error: Exception) -> None:
+        """A connection ended with ``error``, which may say that it did not become a WebSocket."""
+        match error:
+            case AnsweredPlainly():
+                self._answered += 1
+            case HandshakeFailed():
+                self._refused += 1
+                _log.info("a connection from %s did not open: %s", remote, error)
+            case _:
+                _log.error("a connection from %s failed", remote, exc_info=error)
 
     async def _refuse_unheard(self, stream: trio.SocketStream) -> None:
         self._admission.count_refused("handshakes")
@@ -363,14 +371,17 @@ class SessionServer:
         """One session: the application's handler, whatever becomes of it."""
         peer = slot.peer
         code, reason = GOING_AWAY, "the server stops"
-        try:
-            with slot.scope:
-                await self._handler(peer)
-                code, reason = 1000, "" if peer.was_run else "no session"
-        except Exception:
+
+        def note_failed(error: Exception) -> None:
+            nonlocal code, reason
             self._failed += 1
             code, reason = INTERNAL_ERROR, "the session failed"
-            _log.exception("%s: its handler failed", peer.name)
+            _log.error("%s: its handler failed", peer.name, exc_info=error)
+
+        try:
+            with contained(note_failed), slot.scope:
+                await self._handler(peer)
+                code, reason = 1000, "" if peer.was_run else "no session"
         finally:
             slot.ticket.release()
             del self._slots[peer.name], self._peers[peer.name]

@@ -68,8 +68,15 @@ class TokenSigner:
     def sign(
         self, purpose: str, subject: str, *, ttl_s: float, claims: Mapping[str, Any] | None = None
     ) -> str:
-        """Return a token for ``subject`` that counts for ``ttl_s`` seconds, for ``purpose`` only."""
-        payload = {"for": purpose, "sub": subject, "exp": round(self._now() + ttl_s, 3), **(claims or {})}
+        """Return a token for ``subject`` that counts for ``ttl_s`` seconds, for ``purpose`` only.
+
+        Raises ConfigError for a claim that would take the place of one of these.
+        """
+        payload = {"for": purpose, "sub": subject, "exp": round(self._now() + ttl_s, 3)}
+        taken = sorted(payload.keys() & (claims or {}).keys())
+        if taken:
+            raise ConfigError(f"a claim cannot be called {taken[0]!r}: that is the token's own")
+        payload |= claims or {}
         body = f"{PREFIX}.{_encode(json.dumps(payload, separators=(',', ':')).encode())}"
         return f"{body}.{_encode(self._mac(body))}"
 

@@ -20,6 +20,7 @@ from voicetrio.errors import ServiceError, SessionEnded, SessionError
 from voicetrio.events import Event, Interrupted, ToolEnded, ToolStarted
 from voicetrio.runtime.alarms import open_alarms
 from voicetrio.runtime.ending import SessionEnd
+from voicetrio.runtime.failures import failures_of
 from voicetrio.runtime.links import LinkStatistics
 from voicetrio.runtime.session import Session
 from voicetrio.runtime.transport import SendAudio, Traits, Transport
@@ -198,7 +199,7 @@ def _findings(outcome: Outcome, error: SessionError | None) -> Iterator[str]:
 
 def _about_failures(outcome: Outcome, error: SessionError | None) -> Iterator[str]:
     """Yield a line for a failure that nobody made, and for one that was raised or told and not the other."""
-    raised = [] if error is None else list(_leaves(error))
+    raised = [] if error is None else failures_of(error)
     for leaf in raised:
         if not isinstance(leaf, _ON_PURPOSE):
             yield f"I5: {type(leaf).__name__}: {leaf} is nobody's fault"
@@ -208,14 +209,6 @@ def _about_failures(outcome: Outcome, error: SessionError | None) -> Iterator[st
         yield f"I5: the block raised {error!r} and the result has {outcome.result.error!r}"
     if error is not None and outcome.result.reason != "failed":
         yield f"I5: it failed, and says {outcome.result.reason!r}"
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
 
 
 def _about_bounds(outcome: Outcome) -> Iterator[str]:

@@ -23,6 +23,8 @@ import trio
 from voicetrio.connection.websocket import MessageSocket, SocketClosed, SocketLimits, open_websocket_client
 from voicetrio.errors import ConfigError, PeerGone
 from voicetrio.frames import Samples
+from voicetrio.runtime.attendants import open_attendants
+from voicetrio.runtime.deadlines import cleanup
 from voicetrio.transports.playback import PlaybackBuffer, PlaybackStatistics, PlayedStretch
 
 __all__ = [
@@ -342,15 +344,15 @@ async def open_reference_client(
     separator = "&" if "?" in url else "?"
     full = url + separator + urlencode({"input_rate": input_rate, "output_rate": output_rate})
     playback = PlaybackBuffer(output_rate, start_s=playback_buffer_s, pause_s=pause_s, keep_stretches=True)
-    failure: Exception | None = None
-    async with open_websocket_client(full, limits=limits, stream=stream) as socket:
+    async with (
+        open_websocket_client(full, limits=limits, stream=stream) as socket,
+        open_attendants() as nursery,
+    ):
         client = ReferenceClient(socket, playback, input_rate)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client._run, name="reference client")
-            try:
-                yield client
-            except Exception as error:
-                failure = error
-            nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        nursery.start_soon(client._run, name="reference client")
+        try:
+            yield client
+        except Exception:
+            with cleanup():
+                await socket.close()  # noqa: ASYNC120  # a script that failed hangs up, too
+            raise

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias, final
 
 import trio
 
+from voicetrio.runtime.attendants import open_attendants
 from voicetrio.server.speech.errors import as_api_error, error_response
 from voicetrio.server.speech.limits import Admission
 from voicetrio.server.speech.metrics import SpeechMetrics
@@ -163,21 +164,13 @@ async def while_connected(receive: Receive) -> AsyncIterator[trio.CancelScope]:
 
     The request's body must have been read.
     """
-    failure: Exception | None = None
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         work.cancel("the client left")
 
-    async with trio.open_nursery() as nursery:
+    async with open_attendants() as nursery:
         nursery.start_soon(watch, name="watch the client")
         with trio.CancelScope() as work:  # noqa: ASYNC100 - the block has them
-            try:
-                yield work
-            except Exception as error:
-                # Raised below, outside of the nursery, which would wrap it in a group.
-                failure = error
-        nursery.cancel_scope.cancel("the work is done")
-    if failure is not None:
-        raise failure
+            yield work
