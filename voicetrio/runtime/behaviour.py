@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, final
 
 import trio
 
@@ -14,12 +15,14 @@ from voicetrio.frames import AudioFrame, DtmfFrame, Frame, MessageFrame
 from voicetrio.runtime.deadlines import Deadlines
 from voicetrio.runtime.emit import EventHub
 from voicetrio.runtime.outbox import Outbox
-from voicetrio.runtime.pipeline import Pipeline
 from voicetrio.runtime.playout import Playout
 from voicetrio.runtime.speech import Speech
 from voicetrio.runtime.transport import SendDtmf, SendMessage, Traits
 
-__all__ = ["Behaviour", "Conversational", "SessionContext", "run_behaviour"]
+if TYPE_CHECKING:
+    from voicetrio.runtime.pipeline import Pipeline
+
+__all__ = ["Behaviour", "Conversational", "SessionContext", "is_pipeline", "run_behaviour"]
 
 
 class Conversational(Protocol):
@@ -155,15 +158,21 @@ class Behaviour(Protocol):
         ...
 
 
-AnyBehaviour: TypeAlias = Behaviour | Pipeline
+AnyBehaviour: TypeAlias = "Behaviour | Pipeline"
+
+
+def is_pipeline(behaviour: object) -> TypeGuard[Pipeline]:
+    """Tell whether ``behaviour`` is a pipeline, without loading them: an agent needs none."""
+    loaded = sys.modules.get("voicetrio.runtime.pipeline")
+    return loaded is not None and isinstance(behaviour, loaded.Pipeline)
 
 
 async def run_behaviour(behaviour: AnyBehaviour, context: SessionContext) -> None:
     """Run ``behaviour``; a pipeline reads the peer and its outlet is the playout."""
-    if not isinstance(behaviour, Pipeline):
+    if is_pipeline(behaviour):
+        await behaviour(context.inlet, _PlayoutOutlet(context))
+    else:
         await behaviour(context)
-        return
-    await behaviour(context.inlet, _PlayoutOutlet(context))
 
 
 class _PeerOutlet(trio.abc.SendChannel[Frame]):
