@@ -82,7 +82,7 @@ async def sleepers(count: int) -> list[float]:
 
 async def sessions(count: int) -> list[float]:
     """Run sessions that play a bed, as a server does: one clock for all."""
-    from voicetrio.runtime.alarms import open_alarms
+    from voicetrio.runtime.hosts import open_host
     from voicetrio.runtime.session import open_session
     from voicetrio.transports.memory import memory_peer
 
@@ -102,7 +102,7 @@ async def sessions(count: int) -> list[float]:
             await trio.sleep_until(window.ends)
             session.cancel()
 
-    async with open_alarms(), trio.open_nursery() as nursery:
+    async with open_host(), trio.open_nursery() as nursery:
         for index in range(count):
             nursery.start_soon(one, TICK_S * index / count)
     return window.late_s

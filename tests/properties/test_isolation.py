@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 
-from voicetrio.runtime.alarms import open_alarms
+from voicetrio.runtime.hosts import open_host
 from voicetrio.testing.behaviours import Converse, Talk
 from voicetrio.testing.graphs import draw_graph
 from voicetrio.testing.operations import End, Operation, Wait, draw_operations
@@ -57,7 +57,7 @@ def run_all(plans: list[SessionPlan], seed: int, *, one_clock: bool = False) -> 
         async def run_one(index: int) -> None:
             results[index] = what_came_of_it(await run_session(sim, plans[index]))
 
-        async with open_alarms() if one_clock else nullcontext(), trio.open_nursery() as nursery:
+        async with open_host() if one_clock else nullcontext(), trio.open_nursery() as nursery:
             for index in range(len(plans)):
                 nursery.start_soon(run_one, index)
 

@@ -1,9 +1,10 @@
-"""One task that does the small things of many sessions.
+"""What one task does for the sessions of many.
 
 A task that wakes for a moment costs a cancel scope, a deadline or a descriptor to arm, and two switches; with
 a hundred sessions of a hundred frames a second that is more than the moment itself.  So a server has one
-task that keeps the time of all playouts, and one that reads all sockets: the *hosts*.  A *guest* is a
-callback that a host calls: in the context variables and under the name of the task that brought it.
+task, its *host* (see ``runtime.hosts``), that keeps the time of all playouts and reads all sockets.  A
+*guest* is a callback that a host calls: in the context variables and under the name of the task that brought
+it.
 
 1. What a guest raises is raised in the task that brought it, and nowhere else.
 2. A host gives way after ``STEP_S``, so that its guests together hold up the loop no longer than one may.

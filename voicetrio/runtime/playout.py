@@ -22,8 +22,8 @@ from voicetrio.events import PlayoutSlipped
 from voicetrio.frames import AudioFrame, Samples
 from voicetrio.machines.ledger import PlayoutLedger
 from voicetrio.machines.pacing import Pacer, SlipReport
-from voicetrio.runtime.alarms import Alarm, AlarmClock, alarm_clock
 from voicetrio.runtime.emit import emit
+from voicetrio.runtime.hosts import Alarm, Host, alarm_host
 from voicetrio.runtime.outbox import Gate, Outbox
 from voicetrio.runtime.speech import Speech, SpeechSettings
 from voicetrio.runtime.transport import Clear, Operation, SendAudio, Traits
@@ -226,9 +226,9 @@ class Playout:
 
     # --- the session's side ---
 
-    async def run(self, clock: AlarmClock | None = None) -> None:
-        """Make each frame when it is due by ``clock``, until cancelled."""
-        self._alarm = (clock or alarm_clock()).add(self._on_time)
+    async def run(self, host: Host | None = None) -> None:
+        """Make each frame when it is due, called by ``host``, until cancelled."""
+        self._alarm = (host or alarm_host()).alarm(self._on_time)
         self._running = True
         try:
             # What was started before this task may sound already.

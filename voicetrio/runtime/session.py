@@ -28,15 +28,20 @@ import trio
 from voicetrio.errors import ConfigError, PeerGone, SessionEnded, SessionError
 from voicetrio.events import Event, Failure, SessionEnding, SessionStarted, SourceEnded, TaskStuck
 from voicetrio.runtime._foreign import break_shields, tasks_below, where
-from voicetrio.runtime.alarms import Alarm, alarm_clock
-from voicetrio.runtime.behaviour import AnyBehaviour, Conversational, SessionContext, run_behaviour
+from voicetrio.runtime.behaviour import (
+    AnyBehaviour,
+    Conversational,
+    SessionContext,
+    is_pipeline,
+    run_behaviour,
+)
 from voicetrio.runtime.deadlines import Deadlines, using_deadlines
 from voicetrio.runtime.emit import EventHub, Subscription, emitting_to
 from voicetrio.runtime.ending import SessionCounters, SessionEnd, SessionSettings, SessionStatistics
 from voicetrio.runtime.failures import beside_cancelled, contained, failures_of
+from voicetrio.runtime.hosts import Alarm, alarm_host
 from voicetrio.runtime.inbound import SessionInbound
 from voicetrio.runtime.outbox import Gate, Outbox, using_gate
-from voicetrio.runtime.pipeline import Pipeline
 from voicetrio.runtime.playout import Playout, PlayoutSettings
 from voicetrio.runtime.reporting import Reporter, send_last_notice
 from voicetrio.runtime.stages import adopt
@@ -178,7 +183,7 @@ class Session:
 
         Raises SessionEnded when there will be none, and ConfigError when the behaviour is a pipeline.
         """
-        if isinstance(self._behaviour, Pipeline):
+        if is_pipeline(self._behaviour):
             raise ConfigError("a session whose behaviour is a pipeline cannot say anything: use an Agent")
         await self._context._provided.wait()
         if self._context._conversation is None:
@@ -282,11 +287,11 @@ class Session:
 
     async def _run_playout(self) -> None:
         """Run the playout; notice a peer that takes nothing, and a cancellation from outside."""
-        clock = alarm_clock()
-        alarm = clock.add(lambda: self._look_for_stall(alarm))
+        host = alarm_host()
+        alarm = host.alarm(lambda: self._look_for_stall(alarm))
         alarm.set(trio.current_time() + self._settings.stall_s)
         try:
-            await self.playout.run(clock)
+            await self.playout.run(host)
         except trio.Cancelled:
             if not self._inside_over:
                 closing_late = trio.current_time() >= self._deadlines.close_by

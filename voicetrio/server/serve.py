@@ -2,14 +2,14 @@
 
 The tasks, all in one nursery::
 
-    serve_sessions ── accept loop(s) · load watch · drain · alarm clock · socket reader
+    serve_sessions ── accept loop(s) · load watch · drain · host
      ├─ socket task    handshake, then the connection's reader until the socket is dropped
      └─ session task   the application's handler, once a session; holds a slot
 
 A socket task hands its peer to a session task, which is another child of the server; so the two end
 separately, and a client whose network was lost comes back on another socket.  Whatever a peer does or a
-handler raises ends that session only.  The alarm clock wakes the playouts of all sessions, and the socket
-reader reads all sockets (see ``runtime.guests``).
+handler raises ends that session only.  The host calls the playouts of all sessions when they are due, and
+reads all sockets (see ``runtime.hosts``).
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ from voicetrio.connection.websocket import (
     UpgradeRequest,
     accept_websocket,
 )
-from voicetrio.connection.websocket.ready import open_ready_sockets
 from voicetrio.errors import ConfigError
-from voicetrio.runtime.alarms import open_alarms
 from voicetrio.runtime.deadlines import cleanup
 from voicetrio.runtime.failures import contained
+from voicetrio.runtime.hosts import open_host
 from voicetrio.runtime.queues import QueueStatistics, QueueWatch, watching_queues
 from voicetrio.server.admission import Admission, AdmissionStatistics, Ticket
 from voicetrio.server.authentication import Authenticator
@@ -236,7 +235,7 @@ class SessionServer:
     async def _serve(self) -> None:
         """Run the server's tasks until it was closed or drained, and its last session is over."""
         try:
-            async with open_alarms(), open_ready_sockets(), trio.open_nursery() as watches:
+            async with open_host(), trio.open_nursery() as watches:
                 watches.start_soon(self.load.run, name=f"load watch {self.url}")
                 watches.start_soon(self._run_drain, name=f"drain {self.url}")
                 async with trio.open_nursery() as nursery:

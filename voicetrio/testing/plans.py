@@ -18,9 +18,9 @@ import numpy as np
 
 from voicetrio.errors import ServiceError, SessionEnded, SessionError
 from voicetrio.events import Event, Interrupted, ToolEnded, ToolStarted
-from voicetrio.runtime.alarms import open_alarms
 from voicetrio.runtime.ending import SessionEnd
 from voicetrio.runtime.failures import failures_of
+from voicetrio.runtime.hosts import open_host
 from voicetrio.runtime.links import LinkStatistics
 from voicetrio.runtime.session import Session
 from voicetrio.runtime.transport import SendAudio, Traits, Transport
@@ -108,7 +108,7 @@ class SessionPlan:
         """Return it as a scenario for ``simulate`` and its kin."""
 
         async def scenario(sim: Simulation) -> None:
-            async with open_alarms() if self.shares_clock else nullcontext():
+            async with open_host() if self.shares_clock else nullcontext():
                 await run_session(sim, self)
 
         return scenario

@@ -24,10 +24,10 @@ import trio
 
 from voicetrio.connection.websocket.direct import direct_socket
 from voicetrio.connection.websocket.driver import Driver
-from voicetrio.connection.websocket.ready import ReadySockets, ready_sockets
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits, SocketStatistics
 from voicetrio.machines.rate_limit import TokenBucket
 from voicetrio.runtime.deadlines import cleanup
+from voicetrio.runtime.hosts import Host, socket_host
 
 __all__ = ["StreamSocket", "open_stream_socket"]
 
@@ -125,13 +125,13 @@ class StreamSocket:
     async def _read(self) -> None:
         self._is_reading = True
         await trio.lowlevel.checkpoint()
-        together = ready_sockets() if self._direct is not None else None
+        host = socket_host() if self._direct is not None else None
         try:
             self._take(self._driver.take_messages(), trio.current_time())
-            if together is None:
+            if host is None:
                 await self._read_alone()
             else:
-                await self._read_among(together)
+                await self._read_among(host)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._end(SocketClosed(None, f"the connection broke: {error}", "network"))
         finally:
@@ -143,7 +143,7 @@ class StreamSocket:
         while not self._take_data(bytes(await receive_some(RECEIVE_BYTES))):
             pass
 
-    async def _read_among(self, together: ReadySockets) -> None:
+    async def _read_among(self, host: Host) -> None:
         """Let the task that reads the server's sockets read this one, too."""
         direct = self._direct
         assert direct is not None
@@ -153,7 +153,7 @@ class StreamSocket:
             if data is not None and self._take_data(data):
                 guest.leave()
 
-        with together.watching(direct.descriptor, read) as guest:
+        with host.watching(direct.descriptor, read) as guest:
             await guest.wait_over()
 
     def _take_data(self, data: bytes) -> bool:
