@@ -11,12 +11,23 @@ from pathlib import Path
 import pytest
 
 import voicetrio
+import voicetrio.audio
+import voicetrio.conversation
 
 
 @pytest.mark.parametrize("name", voicetrio.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(voicetrio, name) is not None
     assert name in dir(voicetrio)
+
+
+@pytest.mark.parametrize("package", [voicetrio.audio, voicetrio.conversation])
+def test_what_a_package_loads_late_is_there_like_the_rest(package) -> None:
+    assert set(package.__all__) <= set(dir(package))
+    late = {name for names in package._LATE.values() for name in names}
+    assert late < set(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name) is not None
 
 
 def test_type_checkers_and_programs_see_the_same_names() -> None:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "voicetrio"
 
 # Each row may import from itself and from the rows before it.
 ROWS = (
-    ("errors", "values", "frames", "events", "data", "version"),
+    ("errors", "late", "values", "frames", "events", "data", "version"),
     ("audio",),
     ("machines",),
     ("runtime",),

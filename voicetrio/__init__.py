@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from voicetrio.late import late_names
 from voicetrio.version import __version__
 
 if TYPE_CHECKING:
@@ -103,17 +104,11 @@ _NAMES_BY_MODULE = {
     "voicetrio.server.settings": ("ServerSettings",),
 }
 _MODULES = ("errors", "events", "frames")
-_HOME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
+_load = late_names(__name__, _NAMES_BY_MODULE)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"voicetrio.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module 'voicetrio' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value  # the next use finds it without this function
-    return value
+    return import_module(f"voicetrio.{name}") if name in _MODULES else _load(name)
 
 
 def __dir__() -> list[str]:

@@ -6,10 +6,10 @@ PyAV is imported when a resampler or a clip first needs it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from voicetrio.audio.clip import load_bed, load_clip, room_tone
 from voicetrio.audio.fades import GainRamp, fade_in_gains, fade_out_gains, seamless_loop
-from voicetrio.audio.framing import Reframer, frame_samples
-from voicetrio.audio.g711 import alaw_decode, alaw_encode, mulaw_decode, mulaw_encode
 from voicetrio.audio.mixer import Mixer, OneShot
 from voicetrio.audio.pcm import (
     add_saturating,
@@ -23,7 +23,12 @@ from voicetrio.audio.pcm import (
     voiced_span,
 )
 from voicetrio.audio.resample import FrameResampler, Resampler, resample_whole, scale_position
-from voicetrio.audio.wav import WavReader, WavWriter, read_wav, wav_bytes, wav_header
+from voicetrio.late import late_names
+
+if TYPE_CHECKING:
+    from voicetrio.audio.framing import Reframer, frame_samples
+    from voicetrio.audio.g711 import alaw_decode, alaw_encode, mulaw_decode, mulaw_encode
+    from voicetrio.audio.wav import WavReader, WavWriter, read_wav, wav_bytes, wav_header
 
 __all__ = [
     "FrameResampler",
@@ -60,3 +65,15 @@ __all__ = [
     "wav_bytes",
     "wav_header",
 ]
+
+_LATE = {
+    "voicetrio.audio.framing": ("Reframer", "frame_samples"),
+    "voicetrio.audio.g711": ("alaw_decode", "alaw_encode", "mulaw_decode", "mulaw_encode"),
+    "voicetrio.audio.wav": ("WavReader", "WavWriter", "read_wav", "wav_bytes", "wav_header"),
+}
+
+__getattr__ = late_names(__name__, _LATE)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -31,6 +31,7 @@ from voicetrio.machines.reply_gate import ReplyGate
 from voicetrio.runtime.emit import EventHub
 from voicetrio.runtime.failures import contained, failures_of
 from voicetrio.services.llm import Message, ToolCall, ToolSpec
+from voicetrio.values import Value
 
 if TYPE_CHECKING:
     from voicetrio.runtime.playout import Playout
@@ -44,8 +45,8 @@ ReplyEnding: TypeAlias = Literal["played", "interrupted", "failed", "cut", "retr
 """What became of a reply."""
 
 
-@attrs.frozen(kw_only=True)
-class ReplyRequest:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ReplyRequest(Value):
     """What a reply is for."""
 
     source: ReplySource

@@ -122,7 +122,7 @@ BargeInAction: TypeAlias = Duck | Pause | Resume | Interrupt | Dismiss
 """What the machine decides."""
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Episode:
     """One barge-in, from its first voice to the verdict."""
 

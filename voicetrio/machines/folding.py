@@ -18,7 +18,7 @@ import attrs
 __all__ = ["Folder"]
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Kind:
     quiet_s: float
     until: float

@@ -120,7 +120,7 @@ class Heard(Value):
     """The heard words, each with its first and last sample on the playout clock."""
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Span:
     playout: int
     reply: int

@@ -85,7 +85,7 @@ TurnAction: TypeAlias = Started | Speculate | Ended | LateText
 """What the machine decides."""
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Segment:
     start: int
     end: int | None = None
