@@ -50,3 +50,4 @@ def test_an_agent_and_a_first_session_load_nothing_but_trio_numpy_attrs_and_json
     assert {name.split(".")[0].lstrip("_") for name in loaded} <= ALLOWED
     parts = {name.split(".")[1] for name in loaded if name.startswith("voicetrio.")}
     assert not parts & NOT_OURS
+    assert not {"voicetrio.runtime.pipeline", "voicetrio.audio.wav"} & loaded
