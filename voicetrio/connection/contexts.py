@@ -14,16 +14,16 @@ A reply leases a context; what the service sends for it goes to the context's ow
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Generic, Self, TypeVar, final
+from typing import Generic, TypeVar, final
 
 import attrs
 import trio
 
 from voicetrio.connection.connection import Connection
 from voicetrio.connection.faults import ConnectionLost
+from voicetrio.connection.inbox import Inbox
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.connection.wire import Wire
 from voicetrio.errors import ConfigError, ServiceError
@@ -51,32 +51,31 @@ class ContextsStatistics:
 
 
 @final
-class Context(Generic[T]):
-    """One piece of work; made by ``Contexts.lease`` only.  Iterate over it for what the service sends."""
+class Context(Inbox[T]):
+    """One piece of work; made by ``Contexts.lease`` only.  Iterate over it for what the service sends.
+
+    ``receive`` raises ConnectionLost or another ServiceError when the work failed.
+    """
 
     def __init__(self, owner: Contexts[T], name: str, wire: Wire) -> None:
+        super().__init__()
         self.id = name
         """What the service calls it."""
         self.stream = wire.number
         """The number of the stream that it belongs to."""
         self._owner = owner
         self._wire = wire
-        self._items: deque[tuple[T, float]] = deque()
-        self._buffered_s = 0.0
-        self._is_finished = False
         self._is_released = False
-        self._error: ServiceError | None = None
-        self._changed = trio.Event()
 
     @property
     def is_finished(self) -> bool:
-        """True when the service will send nothing more for it."""
-        return self._is_finished or self._error is not None
+        """True when nothing more will come for it."""
+        return self._has_ended
 
     @property
     def buffered_s(self) -> float:
         """Seconds of media that wait to be received."""
-        return self._buffered_s
+        return self._held
 
     async def send(self, message: Message) -> None:
         """Queue ``message`` on the context's own stream; see ``Connection.send``.
@@ -87,55 +86,14 @@ class Context(Generic[T]):
             raise self._error
         await self._owner._connection.send(message, stream=self.stream)
 
-    async def receive(self) -> T:
-        """Return the next item.
-
-        Raises trio.EndOfChannel after the last one, ConnectionLost or another ServiceError when the work
-        failed: then after everything that came before it.  Cancelling loses nothing.
-        """
-        await trio.lowlevel.checkpoint()
-        while not self._items:
-            if self._error is not None:
-                raise self._error
-            if self._is_finished:
-                raise trio.EndOfChannel
-            if self._is_released:
-                raise trio.ClosedResourceError
-            self._changed = trio.Event()
-            await self._changed.wait()
-        item, seconds = self._items.popleft()
-        self._buffered_s = max(0.0, self._buffered_s - seconds)
-        return item
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        try:
-            return await self.receive()
-        except trio.EndOfChannel:
-            raise StopAsyncIteration from None
-
     def release(self) -> None:
         """Need it no more; synchronous, and may be called again."""
         if not self._is_released:
             self._is_released = True
-            self._items.clear()
-            self._buffered_s = 0.0
+            self._discard()
             self._owner._release(self)
             self._wire.release()
-            self._changed.set()
-
-    def _put(self, item: T, seconds: float) -> None:
-        self._items.append((item, seconds))
-        self._buffered_s += seconds
-        self._changed.set()
-
-    def _end(self, error: ServiceError | None) -> None:
-        if not self.is_finished:
-            self._is_finished = error is None
-            self._error = error
-        self._changed.set()
+            self._end(trio.ClosedResourceError("the context was released"))
 
 
 @final
@@ -226,7 +184,7 @@ class Contexts(Generic[T]):
             self._late += is_late
             self._unknown += not is_late
             return False
-        if context._buffered_s + seconds > self._buffer_s:
+        if context.buffered_s + seconds > self._buffer_s:
             self._overflows += 1
             text = f"more than {self._buffer_s:g} s of media wait to be taken"
             context._end(ServiceError(text, service=self._connection.name, fault="ours"))
@@ -240,7 +198,7 @@ class Contexts(Generic[T]):
         """The service will send nothing more for the context."""
         context = self._open.get(name)
         if context is not None:
-            context._end(None)
+            context._end()
         self._tombstones.pop(name, None)
         self._notify()
 

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import attrs
 import trio
@@ -29,6 +29,7 @@ from voicetrio.connection.answers import check_json_object, error_of_status
 from voicetrio.connection.dialling import hide
 from voicetrio.connection.error_text import text_of_error
 from voicetrio.connection.faults import end_of_dial
+from voicetrio.connection.inbox import Inbox
 from voicetrio.errors import ConfigError, MissingExtra, ServiceError, SessionEnded
 from voicetrio.machines.reconnect import MINUTE_S, ReconnectSettings
 from voicetrio.runtime.deadlines import cleanup
@@ -85,64 +86,29 @@ class ServerSentEvent:
 
 
 @final
-class HttpStream(Generic[T]):
-    """An answer while it comes.  Iterate over it, or ``receive``; made by ``HttpClient`` only."""
+class HttpStream(Inbox[T]):
+    """An answer while it comes.  Iterate over it, or ``receive``; made by ``HttpClient`` only.
+
+    ``receive`` raises ServiceError when the stream broke or stalled.
+    """
 
     def __init__(self, service: str, max_bytes: int, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__()
         self.status = status
         self.headers = headers
         """Names in lower case."""
         self._service = service
         self._max_bytes = max_bytes
-        self._items: deque[tuple[T, int]] = deque()
-        self._buffered = 0
-        self._error: Exception | None = None
-        self._is_over = False
-        self._changed = trio.Event()
 
-    async def receive(self) -> T:
-        """Return the next piece.
-
-        Raises trio.EndOfChannel after the last one, ServiceError when the stream broke or stalled.
-        Cancelling loses nothing.
-        """
-        await trio.lowlevel.checkpoint()
-        while not self._items:
-            if self._error is not None:
-                raise self._error
-            if self._is_over:
-                raise trio.EndOfChannel
-            self._changed = trio.Event()
-            await self._changed.wait()
-        item, size = self._items.popleft()
-        self._buffered -= size
-        return item
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        try:
-            return await self.receive()
-        except trio.EndOfChannel:
-            raise StopAsyncIteration from None
-
-    def _put(self, item: T, size: int) -> bool:
+    def _offer(self, item: T, size: int) -> bool:
         """Buffer ``item``; False if there is no room."""
-        self._buffered += size
-        if self._buffered > self._max_bytes:
+        has_room = self._held + size <= self._max_bytes
+        if has_room:
+            self._put(item, size)
+        else:
             text = f"more than {self._max_bytes} bytes wait to be taken"
             self._end(ServiceError(text, service=self._service, fault="ours"))
-            return False
-        self._items.append((item, size))
-        self._changed.set()
-        return True
-
-    def _end(self, error: Exception | None = None) -> None:
-        if not self._is_over:
-            self._is_over = True
-            self._error = error
-        self._changed.set()
+        return has_room
 
 
 @final
@@ -348,7 +314,7 @@ class HttpClient:
                 # Anywhere else, its generators would be left half-way.
                 with trio.CancelScope() as reading:
                     async for piece in source:
-                        if not stream._put(*convert(piece)):
+                        if not stream._offer(*convert(piece)):
                             reading.cancel()
                 stream._end()
             except self._library.HTTPError as error:

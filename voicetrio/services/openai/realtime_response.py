@@ -10,13 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 import attrs
-import trio
 
+from voicetrio.connection.inbox import Inbox
 from voicetrio.errors import ServiceError
 from voicetrio.frames import AudioFrame, TextFrame
 from voicetrio.services.llm import ToolCall
@@ -38,12 +37,13 @@ class _Item:
 
 
 @final
-class RealtimeResponse:
+class RealtimeResponse(Inbox[ModelOutput]):
     """A ModelResponse; made by a session."""
 
     def __init__(
         self, service: str, number: int, *, apart: bool, on_settled: Callable[[RealtimeResponse], None]
     ) -> None:
+        super().__init__()
         self.number = number
         self.id: str | None = None
         """The server's name of it, once it is known."""
@@ -60,31 +60,13 @@ class RealtimeResponse:
         self.calls: list[ToolCall] = []
         self._service = service
         self._on_settled = on_settled
-        self._outputs: deque[ModelOutput] = deque()
         self._samples = 0
-        self._taken = 0
         self._items: list[_Item] = []
         self._transcript = ""
         self._heard: tuple[str, float] | None = None
         self._is_corrected = False
-        self._error: ServiceError | None = None
-        self._changed = trio.Event()
 
     # --- its user ---
-
-    async def receive(self) -> ModelOutput:
-        """Return the next output; see ``ModelResponse``.  Cancelling loses nothing."""
-        await trio.lowlevel.checkpoint()
-        while not self._outputs:
-            if self._error is not None:
-                raise self._error
-            if self.is_over:
-                raise trio.EndOfChannel
-            await self._changed.wait()
-        output = self._outputs.popleft()
-        if isinstance(output, AudioFrame):
-            self._taken = output.end
-        return output
 
     def settle(self, heard_text: str, heard_s: float) -> None:
         """Tell how much was heard; see ``ModelResponse``."""
@@ -122,13 +104,13 @@ class RealtimeResponse:
     def fail(self, error: ServiceError) -> None:
         """It ends with ``error``."""
         if not self.is_over:
-            self._error = self._error or error
+            self._end(error)
             self.end()
 
     def end(self) -> None:
         """Nothing more will come of it."""
         self.is_over = True
-        self._wake()
+        self._end()
 
     @property
     def is_cancelled(self) -> bool:
@@ -174,32 +156,30 @@ class RealtimeResponse:
         for item in self._items:
             if item.id == item_id:
                 item.samples += frame.sample_count
-        if (self._samples - self._taken) / RATE > MAX_BUFFERED_S and self._error is None:
+        if self._held + frame.duration_s > MAX_BUFFERED_S:
             # Not over: the server goes on until its user, who is told, has left.
             text = f"more than {MAX_BUFFERED_S:g} s of its audio wait to be taken"
-            self._error = ServiceError(text, service=self._service, fault="ours")
-        self._put(frame)
+            self._end(ServiceError(text, service=self._service, fault="ours"))
+        self._give(frame, frame.duration_s)
 
     def _say(self, text: str) -> None:
         self._transcript += text
-        self._put(TextFrame(text))
+        self._give(TextFrame(text))
 
     def _call(self, item: Mapping[str, Any]) -> None:
         try:
             arguments = parse_tool_arguments(self._service, item["name"], item["arguments"])
         except ServiceError as error:
             # The model's mistake costs this response only; its user, who is told, leaves.
-            self._error = self._error or error
-            self._wake()
+            self._end(error)
             return
         call = ToolCall(item["call_id"], item["name"], arguments)
         self.calls.append(call)
-        self._put(call)
+        self._give(call)
 
-    def _put(self, output: ModelOutput) -> None:
-        if not (self.is_cancelled or self.is_over or self._error is not None):
-            self._outputs.append(output)
-        self._wake()
+    def _give(self, output: ModelOutput, seconds: float = 0.0) -> None:
+        if not (self.is_cancelled or self._has_ended):
+            self._put(output, seconds)
 
     def _done(self, response: Mapping[str, Any]) -> None:
         details = response.get("status_details") or {}
@@ -210,7 +190,3 @@ class RealtimeResponse:
                 text = "its filter stopped the response"
                 self.fail(ServiceError(text, service=self._service, fault="ours"))
         self.end()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, trio.Event()
-        changed.set()
