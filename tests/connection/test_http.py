@@ -207,6 +207,19 @@ async def test_a_stream_that_stalls_is_an_error():
     assert caught.value.transient
 
 
+async def test_a_refusal_that_never_ends_is_told_in_time():
+    async def drip(stream: trio.abc.Stream, _request: str) -> None:
+        await stream.send_all(b"HTTP/1.1 400 No\r\nContent-Length: 60000\r\n\r\nno ")
+        while True:
+            await stream.send_all(b".")
+            await trio.sleep(0.02)
+
+    settings = HttpSettings(tries=1, answer_s=0.2)
+    async with serve_http(drip) as server, opened(server.url, settings) as http:
+        with trio.fail_after(10), pytest.raises(ServiceError, match=r"HTTP 400, no \."):
+            await http.request("GET", "x")
+
+
 async def test_what_nobody_takes_fails_its_stream_only():
     settings = HttpSettings(max_buffered_bytes=1000)
     big = chunks(bytes(600), bytes(600), bytes(600), then="stall", kind="audio/pcm")

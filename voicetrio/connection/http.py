@@ -288,12 +288,14 @@ class HttpClient:
                     await response.aclose()
 
     async def _read_error(self, response: httpx2.Response) -> str:
+        """Return the beginning of a refusal, as far as it comes in time."""
         async with self._pump(response, response.aiter_bytes(), lambda chunk: (chunk, len(chunk))) as stream:
             body = b""
-            async for chunk in stream:
-                body += chunk
-                if len(body) > MAX_ERROR_BYTES:
-                    break
+            with trio.move_on_after(self._settings.answer_s):
+                async for chunk in stream:
+                    body += chunk
+                    if len(body) > MAX_ERROR_BYTES:
+                        break
             return body[:MAX_ERROR_BYTES].decode(errors="replace")
 
     @asynccontextmanager
