@@ -140,23 +140,24 @@ class CascadeReplier:
                 calls.append(piece)
                 continue
             round.add_text(piece.text)
-            await self._hand_over(splitter.feed(piece.text), to_voice, round, debts)
+            for clause in splitter.feed(piece.text):
+                await self._hand_over(clause, to_voice, round, debts)
         # A clause that a failure cut short is not said.
-        await self._hand_over([] if failure is not None else splitter.flush(), to_voice, round, debts)
+        for clause in () if failure is not None else splitter.flush():
+            await self._hand_over(clause, to_voice, round, debts)
         debts.text_ended()
+        await trio.lowlevel.checkpoint()
         return failure
 
     async def _hand_over(
-        self, clauses: list[str], to_voice: LinkSender[TextFrame], round: ReplyRound, debts: _Debts
+        self, clause: str, to_voice: LinkSender[TextFrame], round: ReplyRound, debts: _Debts
     ) -> None:
-        for clause in clauses:
-            round.begin()
-            debts.fed(clause)
-            try:
-                await to_voice.send(TextFrame(clause))
-            except LinkStopped:
-                raise ServiceError("it stopped before the text's end", service="voice") from None
-        await trio.lowlevel.checkpoint()
+        round.begin()
+        debts.fed(clause)
+        try:
+            await to_voice.send(TextFrame(clause))
+        except LinkStopped:
+            raise ServiceError("it stopped before the text's end", service="voice") from None
 
     async def _voice(self, clauses: LinkReceiver[TextFrame], round: ReplyRound, debts: _Debts) -> None:
         """Let the voice speak the clauses into the reply."""

@@ -35,6 +35,8 @@ _CLOSERS = "\"'\u201d\u2019)]\u00bb*_"
 _OPENERS = "\"'\u201c\u2018([\u00ab*_"
 _SOFT_ENDS = (",", ";", ":", "\u2014", "\u2013")
 _WORD = re.compile(r"\S+(\s*)")
+_MAY_END = re.compile(rf"[.!?…\n{''.join(_SOFT_ENDS)}]")
+"""What a clause that is not too long ends with."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -71,6 +73,8 @@ class ClauseSplitter:
         self._text += text
         if not any(map(str.isspace, text)):
             return []  # rule 5: nothing can be sure
+        if len(self._text) <= self._bound and not _MAY_END.search(self._text):
+            return []
         clauses: list[str] = []
         start = 0
         while (end := self._clause_end(start)) is not None:
@@ -88,6 +92,10 @@ class ClauseSplitter:
         self._text = ""
         self._is_first = True
         return clauses
+
+    @property
+    def _bound(self) -> int:
+        return self._settings.first_max_chars if self._is_first else self._settings.max_chars
 
     def _words(self, start: int) -> Iterator[_Word]:
         """Yield the words from ``start`` on, none that is not asked for: a long text is read once."""
@@ -107,14 +115,13 @@ class ClauseSplitter:
 
     def _clause_end(self, start: int) -> int | None:
         """Return the place behind the clause that begins at ``start``, or None if it is not complete."""
-        bound = self._settings.first_max_chars if self._is_first else self._settings.max_chars
         length = -1
         before = start
         soft: int | None = None
         has_letters = False
         for count, word in enumerate(self._words(start), 1):
             length += 1 + len(word.text)
-            if length > bound and count > 1:
+            if length > self._bound and count > 1:
                 return soft or before
             if word.is_last:
                 return None

@@ -29,6 +29,8 @@ __all__ = ["Speech", "SpeechSettings", "SpeechStatistics"]
 
 KEPT_S = 1.0
 """Of a reply's past this much is kept without asking whether it was heard."""
+FORGET_EVERY_S = 0.5
+"""How much is played between two looks at what can be let go of."""
 HEARD_MARGIN_S = 0.5
 """Before what the peer says it has played this much is kept: it is carried forward between two reports."""
 LIVE_WINDOW_TICKS = 25
@@ -84,6 +86,7 @@ class Speech:
         self._sent = 0
         self._tape = Tape()
         self._next = 0  # reply position of the next sample to play
+        self._forget_at = round(KEPT_S * playout.rate)
         self._starved = 0
         self._skipped = 0
         self._window = 0
@@ -111,19 +114,29 @@ class Speech:
         Raises ReplyFlushed once the reply was flushed, also while waiting.  A cancelled send may have
         given the frame or not; the reply is over then in any case.
         """
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._check()
         if isinstance(frame, WordFrame):
             scale = self._rate / frame.rate
             self._ledger.add_word(
                 SpokenWord(frame.text, round(frame.start * scale), round(frame.end * scale))
             )
-            return
-        self._append(self._to_rate(frame))
-        while self._live_s is None and self.remaining_to_play_s > self._settings.max_ahead_s:
+        else:
+            self._append(self._to_rate(frame))
+            if self._is_far_ahead:
+                await self._wait_for_room()
+                return
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _wait_for_room(self) -> None:
+        while self._is_far_ahead:
             self._room = trio.Event()
             await self._room.wait()
             self._check()
+
+    @property
+    def _is_far_ahead(self) -> bool:
+        return self._live_s is None and self.remaining_to_play_s > self._settings.max_ahead_s
 
     def finish(self) -> None:
         """Say that no more audio comes.  What was sent is played to its end."""
@@ -253,8 +266,10 @@ class Speech:
                 self._signal()
         if size < count and not self.finished and self.audible:
             self._starved += 1
-        self._forget()
-        self._make_room()
+        if self._next >= self._forget_at:
+            self._forget()
+        if self._room is not None:
+            self._make_room()
         if self.finished and self._next >= self._generated:
             self._leave()
         return taken if size else None
@@ -355,6 +370,7 @@ class Speech:
 
     def _forget(self) -> None:
         """Let go of audio that can no longer be rewound to."""
+        self._forget_at = self._next + round(FORGET_EVERY_S * self._rate)
         if self._next - self._tape.start <= KEPT_S * self._rate:
             return
         keep_from = self._next - round(self._playout.keep_s * self._rate)
@@ -366,7 +382,7 @@ class Speech:
         self._tape.forget(keep_from)
 
     def _make_room(self) -> None:
-        if self._room is not None and self.remaining_to_play_s <= self._settings.max_ahead_s:
+        if self._room is not None and not self._is_far_ahead:
             room, self._room = self._room, None
             room.set()
 
