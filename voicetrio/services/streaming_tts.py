@@ -8,7 +8,8 @@ A vendor's *wire* (``voice_wire``) says how text is given and what the answers m
 2. When the connection is lost, or the vendor fails in a way that may pass, the text whose audio had not
    started is said again; once audio went out, from the next sentence on.  What is lost is an event.
 3. A vendor that owes audio and gives nothing for ``answer_s`` is taken for lost.
-4. An error that will not pass is raised, and so is the last of ``max_attempts`` without audio between them.
+4. An error that will not pass is raised, and so is the last of ``max_attempts`` without audio between them,
+   and one after which the vendor wants to be left alone for longer than ``answer_s``.
 """
 
 from __future__ import annotations
@@ -240,14 +241,16 @@ class Speaking:
     async def _recover(self, error: ServiceError) -> int:
         """Decide what is said again, or raise ``error``; return how many words that are."""
         self._attempts += 1
-        if not error.transient or self._attempts >= self._settings.max_attempts:
+        asked_s = error.retry_after_s
+        is_too_long = asked_s is not None and asked_s > self._settings.answer_s
+        if not error.transient or is_too_long or self._attempts >= self._settings.max_attempts:
             raise error
         # What was given to the run but not yet to the context comes after.
         again = " ".join(text for text in (recover_text(self._name, self._spoken), self._again) if text)
         self._again = again
         if not isinstance(error, ConnectionLost):
             wait_s = self._settings.retry_s * 2 ** (self._attempts - 1)
-            await trio.sleep(wait_s if error.retry_after_s is None else error.retry_after_s)
+            await trio.sleep(wait_s if asked_s is None else asked_s)
         await trio.lowlevel.checkpoint()
         return len(again.split())
 
