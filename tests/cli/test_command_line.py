@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import trio
@@ -47,6 +48,17 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert captured.out == ""
     assert captured.err.startswith("voicetrio: ")
     assert captured.err.count("\n") == 1
+    assert f"(see: voicetrio {'doctor ' if arguments[0] == 'doctor' else ''}--help)" in captured.err
+
+
+@pytest.mark.parametrize("command", [["demo"], ["talk", "any.wav"]])
+def test_a_file_in_the_place_of_a_folder_is_told(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for name in ("file", "file/inside"):
+        assert command_line.main([*command, "--out", str(tmp_path / name)]) == 1
+        assert capsys.readouterr().err.endswith("a file of that name is in the way: name a folder\n")
 
 
 @pytest.mark.parametrize(

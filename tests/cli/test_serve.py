@@ -11,7 +11,17 @@ import sys
 import pytest
 import trio
 
+from voicetrio.cli import command_line
 from voicetrio.testing.reference_client import open_reference_client
+
+
+def test_an_address_that_others_reach_is_refused_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command_line.main(["serve", "--host", "0.0.0.0"]) == 1
+    told = capsys.readouterr().err
+    assert "0.0.0.0 can be reached from other machines" in told
+    assert all(flag in told for flag in ("--token-file", "--secret-file", "--open-to-all"))
 
 
 @pytest.mark.models

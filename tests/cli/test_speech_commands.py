@@ -35,7 +35,8 @@ def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[byte
         (["say", "--bogus"], "there is no option --bogus"),
         (["transcribe", "--bogus"], "there is no option --bogus"),
         (["transcribe", "missing.wav"], "missing.wav: No such file or directory"),
-        (["speech", "--host", "0.0.0.0"], "can be reached by other machines"),
+        (["speech", "--host", "0.0.0.0"], "--allow-anonymous"),
+        (["speech", "--workers", "0"], "at least 1 worker, not 0"),
         (["speech", "--engine", "zork"], "there is no engine 'zork'"),
         (["speech", "--max-active", "0"], "max_active"),
         (["speech", "--max-active-a-key", "0"], "max_active_a_key"),
@@ -48,6 +49,27 @@ def test_what_is_wrong_is_told_in_one_line(arguments, told, capsys, monkeypatch,
     assert told in error
     assert error.count("voicetrio: ") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["say", "hi"], ["transcribe", "missing.wav"]])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+    command, capsys, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.wav").mkdir()
+    assert command_line.main([*command, "-o", "folder.wav"]) == 1
+    assert capsys.readouterr().err == "voicetrio: folder.wav: it is a folder: name a file in it\n"
+    assert command_line.main([*command, "-o", "missing/a.wav"]) == 1
+    assert capsys.readouterr().err == "voicetrio: missing/a.wav: there is no folder missing\n"
+
+
+def test_what_is_no_text_is_told(capsys, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_bytes(b"sch\xfcssel-of-some-length")
+    assert command_line.main(["speech", "--keys-file", str(keys)]) == 1
+    assert capsys.readouterr().err == f"voicetrio: {keys}: it is not UTF-8 text\n"
+    said = run("say", "-", "-o", str(tmp_path / "a.wav"), stdin=b"sch\xfcssel")
+    assert (said.returncode, said.stderr) == (1, b"voicetrio: standard input: it is not UTF-8 text\n")
 
 
 def test_a_file_that_is_no_recording_is_told(capsys, tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = app(tokens)
         sys.stdout.flush()
     except CycloptsError as error:
-        print_error(f"{_one_line(str(error))} (see: voicetrio --help)")
+        command = " ".join(("voicetrio", *(error.command_chain or ())))
+        print_error(f"{_one_line(str(error))} (see: {command} --help)")
         return WRONG_USAGE
     except KeyboardInterrupt:
         return INTERRUPTED

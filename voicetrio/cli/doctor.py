@@ -18,6 +18,7 @@ from voicetrio.cli.console import make_console, make_table, print_json
 from voicetrio.cli.measures import percentile
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.errors import ConfigError
+from voicetrio.runtime.workers import usable_cpus
 from voicetrio.version import __version__
 
 __all__ = ["TimerAccuracy", "doctor", "measure_timers", "needed_packages"]
@@ -82,7 +83,7 @@ async def _examine(needed: Mapping[str, list[str]], *, load_models: bool) -> dic
         "voicetrio": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": {"count": os.cpu_count(), "usable": _usable_cpus(), "load_1min": _load()},
+        "cpu": {"count": os.cpu_count(), "usable": usable_cpus(), "load_1min": _load()},
         "packages": {name: _version(name) for name in needed[""]},
         "extras": {extra: _examine_extra(extra, names) for extra, names in needed.items() if extra},
         "timers": attrs.asdict(await measure_timers()),
@@ -120,11 +121,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _usable_cpus() -> int | None:
-    """Return how many CPUs this process may run on: fewer than there are in many containers."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
 def _load() -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import attrs
 import trio
@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from voicetrio.audio.codecs import FORMATS, audio_format
 from voicetrio.audio.codecs.settings import make_settings
 from voicetrio.cli.console import make_progress
+from voicetrio.cli.files import STANDARD, check_output, decode_text
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.errors import ConfigError
 from voicetrio.services.speech.available import available_engines
@@ -25,8 +26,6 @@ from voicetrio.services.speech.speaking import SpokenPiece, VoiceRequest, choose
 from voicetrio.services.speech_text.reading import count_words, read_script
 
 __all__ = ["say"]
-
-STANDARD: Final = "-"
 
 
 @attrs.frozen(kw_only=True)
@@ -81,8 +80,9 @@ def say(
         raise ConfigError(f"there is no option {text}: to say a text that begins so, pipe it in")
     if not 0.25 <= speed <= 4.0:
         raise ConfigError(f"--speed is from 0.25 to 4, not {speed:g}")
+    check_output(out)
     options = _Options(
-        text=sys.stdin.read() if text == STANDARD else text,
+        text=decode_text(sys.stdin.buffer.read(), "standard input") if text == STANDARD else text,
         out=out,
         format=format or _format_of(out),
         model=model,

@@ -20,8 +20,7 @@ from voicetrio.errors import SessionEnded
 from voicetrio.events import SessionExpiring
 from voicetrio.runtime.session import Session, open_session
 from voicetrio.runtime.transport import Transport
-from voicetrio.server.admin import admin_app
-from voicetrio.server.http import serve_http
+from voicetrio.server.admin import serve_admin
 from voicetrio.server.load import PoolSource
 from voicetrio.server.page import page_answers
 from voicetrio.server.serve import Handler, SessionServer, serve_sessions
@@ -64,9 +63,7 @@ async def _serve(options: ServeOptions, stop: StopRequest) -> int:
                 server: SessionServer = await nursery.start(partial(start, handler, pools=pools))
                 admin = None
                 if options.admin_port is not None:
-                    admin = await nursery.start(
-                        serve_http, admin_app(server), options.admin_port, options.admin_host
-                    )
+                    admin = await nursery.start(serve_admin, server, options.admin_port, options.admin_host)
                 asked.enter_context(low_latency())
                 asked.enter_context(stop.on_stop(partial(_stop, server, stop, options.drain_s)))
                 page = server.url.replace("ws", "http", 1)

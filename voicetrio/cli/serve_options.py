@@ -10,10 +10,11 @@ import attrs
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
+from voicetrio.cli.files import read_text
 from voicetrio.connection.websocket import SocketLimits
 from voicetrio.errors import ConfigError
 from voicetrio.server.authentication import AnyOf, Authenticator, BearerTokens, SignedTokens
-from voicetrio.server.listening import open_tls
+from voicetrio.server.listening import is_loopback, open_tls
 from voicetrio.server.settings import ServerSettings
 from voicetrio.server.tokens import TokenSigner
 
@@ -147,12 +148,20 @@ class ServeOptions:
         )
 
     def authenticator(self) -> Authenticator | None:
-        """Return who lets clients in; None when nobody is asked.  Raises ConfigError."""
+        """Return who lets clients in; None when nobody is asked.
+
+        Raises ConfigError, also when somebody must be asked: other machines reach the address.
+        """
         found: list[Authenticator] = []
         if self.token_file is not None:
             found.append(BearerTokens(read_tokens(self.token_file)))
         if self.secret_file is not None:
             found.append(SignedTokens(TokenSigner(read_secret(self.secret_file))))
+        if not (found or self.open_to_all or is_loopback(self.host)):
+            raise ConfigError(
+                f"{self.host} can be reached from other machines: say who may come (--token-file,"
+                " --secret-file), or that everybody may (--open-to-all)"
+            )
         return AnyOf(*found) if found else None
 
     def tls(self) -> ssl.SSLContext | None:
@@ -167,7 +176,7 @@ class ServeOptions:
 def read_tokens(path: Path) -> dict[str, str]:
     """Read bearer tokens by name from lines ``NAME: TOKEN``; ``#`` starts a comment.  Raises ConfigError."""
     tokens: dict[str, str] = {}
-    for number, line in enumerate(_read(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, colon, token = line.partition(":")
@@ -182,13 +191,4 @@ def read_tokens(path: Path) -> dict[str, str]:
 
 def read_secret(path: Path) -> bytes:
     """Read the secret of signed tokens: the file's text, stripped.  Raises ConfigError."""
-    return _read(path).strip().encode()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: it is not UTF-8 text") from error
+    return read_text(path).strip().encode()

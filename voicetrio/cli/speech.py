@@ -15,9 +15,12 @@ import trio
 from cyclopts import Parameter
 
 from voicetrio.cli.console import make_console
+from voicetrio.cli.files import read_text
 from voicetrio.cli.low_latency import low_latency
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.errors import ConfigError, MissingExtra
+from voicetrio.runtime.workers import usable_cpus
+from voicetrio.server.listening import is_loopback
 
 __all__ = ["speech"]
 
@@ -72,7 +75,7 @@ def speech(
         host=host,
         port=port,
         engine=engine,
-        workers=workers or len(os.sched_getaffinity(0)),
+        workers=usable_cpus() if workers is None else workers,
         allow_anonymous=allow_anonymous,
         max_input_chars=max_input_chars,
         max_active=max_active,
@@ -86,6 +89,11 @@ def speech(
 
 
 async def _speech(options: _Options, stop: StopRequest) -> int:
+    if not (is_loopback(options.host) or options.keys or options.allow_anonymous):
+        raise ConfigError(
+            f"{options.host} can be reached by other machines: set an API key (--keys-file, {KEYS_VARIABLE}),"
+            " or allow everybody (--allow-anonymous)"
+        )
     try:
         from voicetrio.server.speech.keys import ApiKeys
         from voicetrio.server.speech.serve import serve_speech
@@ -133,5 +141,5 @@ async def _speech(options: _Options, stop: StopRequest) -> int:
 def _read_keys(file: Path | None) -> tuple[str, ...]:
     lines = os.environ.get(KEYS_VARIABLE, "").split(",")
     if file is not None:
-        lines += file.read_text(encoding="utf-8").splitlines()
+        lines += read_text(file).splitlines()
     return tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))

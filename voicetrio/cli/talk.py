@@ -19,6 +19,7 @@ from voicetrio.cli.call.record import CallRecord
 from voicetrio.cli.call.session_log import Census, SessionLog, count_left
 from voicetrio.cli.console import print_json
 from voicetrio.cli.embedded import GREETING, embedded_agent, open_models_with_progress
+from voicetrio.cli.files import make_folder
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.conversation import Agent
 from voicetrio.events import Event
@@ -49,7 +50,7 @@ def talk(
     Example: `voicetrio talk question.wav --out /tmp`
     """
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     return run_command(lambda stop: _talk(stop, file, as_json=json, folder=out, greeting=greeting))
 
 

@@ -6,13 +6,14 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import attrs
 import trio
 from cyclopts import Parameter
 
 from voicetrio.cli.console import make_progress
+from voicetrio.cli.files import STANDARD, check_output
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.errors import ConfigError
 from voicetrio.runtime.decoding import decode_file
@@ -21,8 +22,6 @@ from voicetrio.services.speech.recogniser import open_recogniser
 from voicetrio.services.speech.transcripts import WholeTranscript, write_transcript
 
 __all__ = ["transcribe"]
-
-STANDARD: Final = "-"
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +64,7 @@ def transcribe(
     """
     if file.startswith("--"):
         raise ConfigError(f"there is no option {file}")
+    check_output(out)
     options = _Options(
         file=file, out=out, format=format, words=words, whisper=whisper, max_s=max_s, quiet=quiet
     )

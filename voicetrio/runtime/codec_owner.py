@@ -8,7 +8,6 @@ raises CodecMisuse before the library is reached.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar, final
@@ -18,6 +17,7 @@ import trio
 from voicetrio.audio.codecs import Decoder, Encoder
 from voicetrio.errors import CodecMisuse
 from voicetrio.runtime.deadlines import cleanup
+from voicetrio.runtime.workers import usable_cpus
 
 __all__ = ["CodecOwner", "codec_limiter", "run_codec_call"]
 
@@ -37,8 +37,7 @@ def codec_limiter() -> trio.CapacityLimiter:
     try:
         return _limiter.get()
     except LookupError:
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        limiter = trio.CapacityLimiter(usable or 1)
+        limiter = trio.CapacityLimiter(usable_cpus())
         _limiter.set(limiter)
         return limiter
 

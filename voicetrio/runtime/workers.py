@@ -12,6 +12,8 @@ A model's call cannot be interrupted.  So:
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import OrderedDict, deque
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -44,6 +46,7 @@ __all__ = [
     "current_session",
     "open_model_pool",
     "open_workers",
+    "usable_cpus",
 ]
 
 T = TypeVar("T")
@@ -58,6 +61,11 @@ current_session: ContextVar[str] = ContextVar("voicetrio_session", default="")
 
 abandoned_jobs: ContextVar[set[Job[Any]] | None] = ContextVar("voicetrio_abandoned_jobs", default=None)
 """Where a session collects the jobs that it left behind; one that returns takes itself out."""
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use: fewer than there are in many containers."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def check_cancelled() -> None:

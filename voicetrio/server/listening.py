@@ -73,8 +73,9 @@ def open_tls(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(certificate, key)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:
         names = f"{certificate}" if key is None else f"{certificate} and {key}"
-        why = error.strerror or "they do not fit, or are not PEM"
+        # Of an ssl.SSLError only the library's authors can read the text.
+        why = "they do not fit, or are not PEM" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigError(f"TLS cannot use {names}: {why}") from error
     return context

@@ -16,6 +16,7 @@ from voicetrio.cli.call.session_log import Census, count_left
 from voicetrio.cli.console import make_console, print_json
 from voicetrio.cli.demo.line import hold_call
 from voicetrio.cli.embedded import open_models_with_progress
+from voicetrio.cli.files import make_folder
 from voicetrio.cli.running import StopRequest, run_command
 
 __all__ = ["demo"]
@@ -35,7 +36,7 @@ def demo(
 
     Example: `voicetrio demo --out /tmp`
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     return run_command(lambda stop: _demo(stop, as_json=json, folder=out, port=port))
 
 

@@ -16,7 +16,7 @@ from voicetrio.cli.demo.caller import call
 from voicetrio.cli.embedded import embedded_agent
 from voicetrio.cli.running import StopRequest
 from voicetrio.events import Event
-from voicetrio.runtime.session import open_session
+from voicetrio.runtime.session import Session, open_session
 from voicetrio.runtime.transport import Transport
 from voicetrio.server.serve import serve_sessions
 from voicetrio.services import local
@@ -43,12 +43,13 @@ async def hold_call(
     ended = trio.Event()
 
     async def answer(peer: Transport) -> None:
+        session: Session | None = None
         try:
             async with open_session(peer, embedded_agent(models), name="demo") as session:
                 with log.of(session), stop.on_stop(session.end):
                     await session.wait_ended()
         finally:
-            log.end = session.result
+            log.end = None if session is None else session.result
             ended.set()
 
     async with trio.open_nursery() as nursery:
@@ -57,8 +58,7 @@ async def hold_call(
             acts: list[Act] = []
             start = trio.current_time()
             await call(client, acts.append)
-            with trio.move_on_after(PLAYBACK_BUFFER_S * 2):
-                await trio.sleep_forever()  # the client's buffer plays out
+            await trio.sleep(PLAYBACK_BUFFER_S * 2)  # the client's buffer plays out
             finished = _collect(client, log, acts, start)
         with trio.move_on_after(5.0):
             await ended.wait()
