@@ -3,7 +3,8 @@
     python benchmarks/start.py [--effort E] [--json]
 
 A fresh process each time, with compiled files and a warm disk cache: it imports what an agent needs, opens a
-session with scripted models over a memory transport, and has its first frame of audio out.
+session with scripted models over a memory transport, and has its first frame of audio out.  All sides take
+the fastest of three starts a round: whatever else the machine does can only make one longer.
 """
 
 from __future__ import annotations
@@ -53,9 +54,20 @@ print('{"import_ms": %f}' % ((time.perf_counter() - began) * 1e3))
 """
 PEERS = Path(__file__).parent / "peers"
 UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
+STARTS = 3
 
 
-def measure(program: str) -> dict[str, float]:
+def measure(program: str, starts: int) -> dict[str, float]:
+    """Start ``program`` so often; return what the fastest start gave."""
+    return min((start(program) for _ in range(starts)), key=took_ms)
+
+
+def took_ms(numbers: dict[str, float]) -> float:
+    """Return how long import and session took together."""
+    return numbers["import_ms"] + numbers.get("session_ms", 0.0)
+
+
+def start(program: str) -> dict[str, float]:
     """Run ``program`` in a fresh process; return what it prints, and how long the process took."""
     # An installed package is compiled; a checkout is by its first import, if that may write.
     environment = {name: value for name, value in os.environ.items() if name != UNCOMPILED}
@@ -72,20 +84,21 @@ def measure(program: str) -> dict[str, float]:
 def question() -> Question:
     """Return the question for the harness."""
     us, floor, pipecat, livekit = "voicetrio", "trio, numpy and attrs", "Pipecat", "LiveKit Agents"
+    often = {"starts": STARTS}
     return Question(
         name="start",
         asks="how long do import and the first session take?",
         sides=(
-            Side(us, __file__, "measure", arguments={"program": OURS}),
-            Side(floor, __file__, "measure", arguments={"program": FLOOR}),
-            Side(pipecat, str(PEERS / "pipecat_start.py"), "measure", peer="pipecat"),
-            Side(livekit, str(PEERS / "livekit_start.py"), "measure", peer="livekit"),
+            Side(us, __file__, "measure", arguments={"program": OURS, "starts": STARTS}),
+            Side(floor, __file__, "measure", arguments={"program": FLOOR, "starts": STARTS}),
+            Side(pipecat, str(PEERS / "pipecat_start.py"), "measure", arguments=often, peer="pipecat"),
+            Side(livekit, str(PEERS / "livekit_start.py"), "measure", arguments=often, peer="livekit"),
         ),
         figures=(
             Figure(
                 "import and first audio",
                 "ms",
-                lambda r: r[us]["import_ms"] + r[us]["session_ms"],
+                lambda r: took_ms(r[us]),
                 Target(at_most=250),
             ),
             Figure("import", "ms", lambda r: r[us]["import_ms"]),
@@ -95,13 +108,18 @@ def question() -> Question:
             Figure(
                 "import and first audio, without the floor's import",
                 "ms",
-                lambda r: r[us]["import_ms"] + r[us]["session_ms"] - r[floor]["import_ms"],
+                lambda r: took_ms(r[us]) - took_ms(r[floor]),
+            ),
+            Figure(
+                "import and first audio / the floor's import",
+                "x",
+                lambda r: took_ms(r[us]) / took_ms(r[floor]),
             ),
             *(
                 Figure(
                     f"{peer}: import and start of {what}",
                     "ms",
-                    lambda r, p=peer: r[p]["import_ms"] + r[p]["session_ms"],
+                    lambda r, p=peer: took_ms(r[p]),
                 )
                 for peer, what in ((pipecat, "a pipeline"), (livekit, "a session"))
             ),
@@ -111,8 +129,8 @@ def question() -> Question:
             "Pipecat's side starts an empty pipeline and LiveKit's a session without a room: neither speaks "
             "a greeting."
         ),
-        rounds=7,
-        round_s=6.0,
+        rounds=5,
+        round_s=8.0,
         steady=0.15,
     )
 
