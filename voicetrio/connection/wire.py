@@ -71,7 +71,7 @@ class Wire:
         """Note that a piece of work ended; the last one ends a stream that was replaced."""
         self._leases -= 1
         if self._is_retiring and not self._leases:
-            self.finish(_asked("it was replaced"))
+            self.stop("it was replaced")
 
     def retire(self) -> None:
         """Let it finish what it has, for ``drain_s`` at most, and end."""
@@ -79,7 +79,11 @@ class Wire:
         if self._leases:
             self._life.deadline = trio.current_time() + self._settings.drain_s
         else:
-            self.finish(_asked("it was replaced"))
+            self.stop("it was replaced")
+
+    def stop(self, why: str) -> None:
+        """End it on purpose, once what is queued is written."""
+        self.finish(StreamEnd(was_open=True, by="us", reason=why, was_asked=True))
 
     def finish(self, end: StreamEnd) -> None:
         """End it; the first reason counts."""
@@ -98,7 +102,7 @@ class Wire:
             nursery.start_soon(self._write, name=f"write {self.socket.remote}")
             with self._life:
                 await self._over.wait()
-            self.finish(_asked("its time to finish was over"))
+            self.stop("its time to finish was over")
             assert self.end is not None
             if self.end.was_asked and self.socket.is_open:
                 with trio.move_on_after(self._settings.close_s):
@@ -163,7 +167,3 @@ class Wire:
                 text = f"it took nothing for {self._settings.send_s:g} s"
                 self.finish(StreamEnd(was_open=True, by="network", reason=text, in_use=self.is_in_use))
                 return
-
-
-def _asked(why: str) -> StreamEnd:
-    return StreamEnd(was_open=True, by="us", reason=why, was_asked=True)
