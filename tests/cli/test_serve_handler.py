@@ -70,6 +70,7 @@ async def test_a_context_manager_gives_one(folder, capsys):
         ("my_handlers:nothing", "has no nothing"),
         ("my_handlers:not_a_handler", "neither"),
         ("my_handlers:takes_something", "neither"),
+        ("builtins:dict", "neither"),
     ],
 )
 async def test_what_is_no_handler_is_told(folder, spec, why):
@@ -127,6 +128,23 @@ async def test_sigterm_drains_and_the_process_ends_well(folder):
             closed = await ended(socket)
             assert closed.code == 1000
         assert await process.wait() == 0
+
+
+async def test_a_page_that_is_fetched_is_told_as_no_rejection(folder):
+    async with running("--handler", "my_handlers:answer") as (process, url):
+        host, port = url.removeprefix("ws://").split(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            got = b""
+            while data := await stream.receive_some():
+                got += data
+        assert got.startswith(b"HTTP/1.1 200 OK")
+        process.send_signal(signal.SIGINT)
+        told = b""
+        while chunk := await process.stdout.receive_some():
+            told += chunk
+        assert await process.wait() == 0
+    assert b"rejected" not in told
 
 
 async def test_a_full_garbage_collection_does_not_look_at_what_was_imported(folder):

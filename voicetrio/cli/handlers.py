@@ -44,11 +44,18 @@ async def open_handler(spec: str) -> AsyncIterator[Handler]:
     if _is_handler(found):
         yield found
         return
-    manager: Any = found() if callable(found) and not inspect.signature(found).parameters else None
+    manager: Any = found() if callable(found) and _takes_nothing(found) else None
     if not hasattr(manager, "__aenter__"):
         raise ConfigError(f"{spec} is neither an async function of a peer nor opens one")
     async with manager as handler:
         yield handler
+
+
+def _takes_nothing(found: Any) -> bool:
+    try:
+        return not inspect.signature(found).parameters
+    except ValueError:  # of something built in
+        return False
 
 
 def _is_handler(found: Any) -> bool:

@@ -45,6 +45,8 @@ def serve(options: ServeOptions = ServeOptions()) -> int:  # noqa: B008  # it is
 
 async def _serve(options: ServeOptions, stop: StopRequest) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # To the library every page and every look at /healthz is a "connection rejected (200 OK)".
+    logging.getLogger("voicetrio.websocket").setLevel(logging.WARNING)
     console = make_console()
     start = partial(
         serve_sessions,

@@ -51,7 +51,7 @@ class ConversationStatistics(Value):
 
 @final
 class Conversation:
-    """One conversation; made and run by an ``Agent``, reached as ``session.conversation``."""
+    """One conversation; made and run by an ``Agent``, reached by ``await session.wait_conversation()``."""
 
     def __init__(
         self,

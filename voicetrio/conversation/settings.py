@@ -1,4 +1,4 @@
-"""The parameters of a conversation, each with the default that DESIGN.md names."""
+"""The parameters of a conversation, each with its default."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class SessionContext:
         self._on_end_request = _ignore
 
     def provide(self, conversation: Conversational) -> None:
-        """Let ``conversation`` answer ``session.say`` and be ``session.conversation``."""
+        """Let ``conversation`` answer ``session.say``, and ``session.wait_conversation`` return it."""
         self._conversation = conversation
         self._provided.set()
 
