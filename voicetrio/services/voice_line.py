@@ -8,10 +8,13 @@ from typing import Protocol, TypeAlias, final
 
 import trio
 
-from voicetrio.connection.connection import Connection
+from voicetrio.connection.connection import Connect, Connection, open_connection
 from voicetrio.connection.contexts import Context, Contexts
 from voicetrio.connection.faults import ConnectionLost
+from voicetrio.connection.settings import ConnectionSettings, Keepalive
 from voicetrio.connection.websocket.socket import Message
+from voicetrio.machines.reconnect import ReconnectSettings
+from voicetrio.machines.stream_end import Classifier
 from voicetrio.services.voice_wire import (
     ContextDone,
     ContextFailed,
@@ -22,7 +25,7 @@ from voicetrio.services.voice_wire import (
     WordTimes,
 )
 
-__all__ = ["Lease", "VoiceContext", "VoiceLine"]
+__all__ = ["Lease", "VoiceContext", "VoiceLine", "open_voice_line"]
 
 
 class VoiceContext(Protocol):
@@ -51,14 +54,14 @@ Lease: TypeAlias = Callable[[], AbstractAsyncContextManager[VoiceContext]]
 
 @final
 class VoiceLine:
-    """One wire on one connection.
+    """One wire on one connection; ``open_voice_line`` makes one.
 
     Args:
         wire: the vendor's.
         max_open: how many contexts the vendor allows on one socket.
         linger_s: how long a cancelled context that the vendor does not confirm counts as open there.
 
-    Give ``on_message`` to ``open_connection``, and what that gives to ``attach``.
+    Where the connection is opened otherwise: give it ``on_message``, and give it to ``attach``.
     """
 
     def __init__(self, wire: VoiceWire, *, max_open: int, linger_s: float = 2.0) -> None:
@@ -108,6 +111,39 @@ class VoiceLine:
         with self.connection.using():
             async with self.contexts.lease() as context:
                 yield _LineContext(self._wire, context, self)
+
+
+@asynccontextmanager
+async def open_voice_line(
+    wire: VoiceWire,
+    connect: Connect,
+    *,
+    name: str,
+    max_open: int,
+    linger_s: float = 2.0,
+    settings: ConnectionSettings | None = None,
+    reconnect: ReconnectSettings | None = None,
+    keepalive: Keepalive | None = None,
+    classifier: Classifier | None = None,
+    dial_now: bool = True,
+) -> AsyncIterator[VoiceLine]:
+    """Put ``wire`` on a connection for as long as the block lasts.
+
+    The arguments are those of ``VoiceLine`` and ``open_connection``.
+    """
+    line = VoiceLine(wire, max_open=max_open, linger_s=linger_s)
+    async with open_connection(
+        connect,
+        name=name,
+        settings=settings,
+        reconnect=reconnect,
+        keepalive=keepalive,
+        on_message=line.on_message,
+        classifier=classifier,
+        dial_now=dial_now,
+    ) as connection:
+        line.attach(connection)
+        yield line
 
 
 @final

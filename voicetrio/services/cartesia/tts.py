@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, final
 
-from voicetrio.connection.connection import open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
 from voicetrio.errors import ConfigError
@@ -14,7 +13,7 @@ from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.cartesia.wire import CartesiaVoice
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.streaming_tts import ConnectedTTS, VoiceSettings
-from voicetrio.services.voice_line import Lease, VoiceLine
+from voicetrio.services.voice_line import Lease, open_voice_line
 from voicetrio.services.wires import Dial, address, check_choice, check_range
 
 __all__ = ["CartesiaTTS"]
@@ -96,15 +95,14 @@ class CartesiaTTS(ConnectedTTS):
 
         @asynccontextmanager
         async def open_lease() -> AsyncIterator[Lease]:
-            line = VoiceLine(CartesiaVoice(rate, fixed, key), max_open=max_contexts)
-            async with open_connection(
+            async with open_voice_line(
+                CartesiaVoice(rate, fixed, key),
                 connect,
                 name="cartesia",
+                max_open=max_contexts,
                 settings=connection,
                 reconnect=reconnect,
-                on_message=line.on_message,
-            ) as opened:
-                line.attach(opened)
+            ) as line:
                 yield line.lease
 
         # A context is ended before it expires: the text's next part goes to a new one.

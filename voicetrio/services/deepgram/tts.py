@@ -9,7 +9,6 @@ from typing import Final, final
 import attrs
 import trio
 
-from voicetrio.connection.connection import Connect, open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
 from voicetrio.machines.reconnect import ReconnectSettings
@@ -17,7 +16,7 @@ from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.deepgram.hearing import classify_end
 from voicetrio.services.deepgram.voice import AuraVoice
 from voicetrio.services.streaming_tts import ConnectedTTS, VoiceSettings
-from voicetrio.services.voice_line import Lease, VoiceContext, VoiceLine
+from voicetrio.services.voice_line import Lease, VoiceContext, VoiceLine, open_voice_line
 from voicetrio.services.wires import Dial, address, check_choice, check_range
 
 __all__ = ["DeepgramTTS"]
@@ -76,37 +75,22 @@ class DeepgramTTS(ConnectedTTS):
                 sockets = []
                 for number in range(max_streams):
                     wire = AuraVoice(rate, trio.current_time, key)
-                    line = await stack.enter_async_context(
-                        _open_line(wire, connect, connection, reconnect, dial_now=number == 0)
+                    opening = open_voice_line(
+                        wire,
+                        connect,
+                        name="deepgram",
+                        max_open=1,
+                        settings=connection,
+                        reconnect=reconnect,
+                        classifier=classify_end,
+                        dial_now=number == 0,
                     )
+                    line = await stack.enter_async_context(opening)
                     sockets.append(_Socket(wire, line))
                 yield _Pool(sockets).lease
 
         settings = settings or VoiceSettings(timed=False, max_chars=MAX_CHARS)
         super().__init__("deepgram", rate, settings, open_lease)
-
-
-@asynccontextmanager
-async def _open_line(
-    wire: AuraVoice,
-    connect: Connect,
-    connection: ConnectionSettings | None,
-    reconnect: ReconnectSettings | None,
-    *,
-    dial_now: bool,
-) -> AsyncIterator[VoiceLine]:
-    line = VoiceLine(wire, max_open=1)
-    async with open_connection(
-        connect,
-        name="deepgram",
-        settings=connection,
-        reconnect=reconnect,
-        on_message=line.on_message,
-        classifier=classify_end,
-        dial_now=dial_now,
-    ) as opened:
-        line.attach(opened)
-        yield line
 
 
 @attrs.define(eq=False)

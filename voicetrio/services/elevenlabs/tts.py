@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, final
 from urllib.parse import quote
 
-from voicetrio.connection.connection import open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings, Keepalive
 from voicetrio.errors import ConfigError
@@ -16,7 +15,7 @@ from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.elevenlabs.faults import classify_end
 from voicetrio.services.elevenlabs.voice import MAX_CONTEXTS, MultiContextVoice
 from voicetrio.services.streaming_tts import ConnectedTTS, VoiceSettings
-from voicetrio.services.voice_line import Lease, VoiceLine
+from voicetrio.services.voice_line import Lease, open_voice_line
 from voicetrio.services.wires import Dial, address, check_choice, check_range
 
 __all__ = ["ElevenLabsTTS"]
@@ -93,17 +92,17 @@ class ElevenLabsTTS(ConnectedTTS):
         @asynccontextmanager
         async def open_lease() -> AsyncIterator[Lease]:
             wire = MultiContextVoice(rate, first, key)
-            line = VoiceLine(wire, max_open=MAX_CONTEXTS, linger_s=LINGER_S)
-            async with open_connection(
+            async with open_voice_line(
+                wire,
                 connect,
                 name="elevenlabs",
+                max_open=MAX_CONTEXTS,
+                linger_s=LINGER_S,
                 settings=connection,
                 reconnect=reconnect,
                 keepalive=Keepalive(KEEPALIVE_S, wire.keep_alive),
-                on_message=line.on_message,
                 classifier=classify_end,
-            ) as opened:
-                line.attach(opened)
+            ) as line:
                 yield line.lease
 
         super().__init__("elevenlabs", rate, settings or VoiceSettings(), open_lease)
