@@ -152,8 +152,9 @@ def question() -> Question:
             "what a stage that works costs: these only pass frames on.  Pipecat's processors can do more "
             "than pass on, its queues have no bound, and in a saturated row they hold everything at once."
         ),
-        rounds=7,
-        round_s=3.0,
+        rounds=5,
+        round_s=6.5,
+        least_of=3,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import attrs
@@ -13,7 +13,7 @@ from harness.question import Question, Round
 from harness.sides import open_sides
 from harness.verdicts import Answer, answer, is_settled
 
-__all__ = ["Asked", "ask"]
+__all__ = ["Asked", "ask", "least"]
 
 MOST = 3
 """A noisy question gets at most so many times its rounds."""
@@ -50,8 +50,9 @@ def ask(
 ) -> Asked:
     """Measure and judge.
 
-    A first round only warms up.  Then each round measures every side once, in alternating order.  A noisy
-    answer repeats them; what stays noisy is told as an interval and not as a number.
+    A first round only warms up.  Then each round measures every side once, or as often as the question wants
+    the least of, in alternating order.  A noisy answer repeats them; what stays noisy is told as an interval
+    and not as a number.
 
     Args:
         question: what is asked.
@@ -74,9 +75,13 @@ def ask(
         while len(rounds) < planned:
             count = len(rounds) + 1
             more = f"{count} of {planned}"
-            rounds.append(
-                sides.ask_all(lambda side, more=more: say(f"{side}, {more}"), backwards=count % 2 == 0)
-            )
+            turns = [
+                sides.ask_all(
+                    lambda side, more=more: say(f"{side}, {more}"), backwards=(count + turn) % 2 == 0
+                )
+                for turn in range(question.least_of)
+            ]
+            rounds.append(least(turns))
             advance(len(rounds) / planned)
             if len(rounds) == planned:
                 answers = answer(question, rounds)
@@ -87,3 +92,11 @@ def ask(
                     planned += again
     took_s = time.monotonic() - began
     return Asked(question, tuple(rounds), answers, machine, sides.left_out, took_s)
+
+
+def least(turns: Sequence[Round]) -> Round:
+    """Return the least of each number; every turn has the same sides and numbers."""
+    return {
+        side: {name: min(turn[side][name] for turn in turns) for name in numbers}
+        for side, numbers in turns[0].items()
+    }

@@ -16,6 +16,8 @@ HEAD = """\
 
 This page is written by `voicetrio bench`; do not edit it.
 Every number is a median of rounds in which all sides took turns, pinned to one core, with its 95 % confidence interval.
+Of fewer than six rounds that interval is their whole range.
+Where a round is the least of several turns, it is because other work on the machine only ever makes a time longer.
 A ratio is taken within a round, so both its sides saw the same minute of the same machine.
 *Undecided* means that the interval straddles the target, and *noisy* that it is too wide for its middle to be a number.
 
@@ -84,7 +86,9 @@ def _machine(machine: dict[str, Any]) -> str:
 
 def _effort(question: dict[str, Any]) -> str:
     count = len(question["rounds"])
-    return f"{count} {'round' if count == 1 else 'rounds'} in {question['took_s']:.0f} s."
+    least_of = question.get("least_of", 1)
+    each = f", each the least of {least_of}," if least_of > 1 else ""
+    return f"{count} {'round' if count == 1 else 'rounds'}{each} in {question['took_s']:.0f} s."
 
 
 def _told(figure: dict[str, Any]) -> str:

@@ -97,6 +97,9 @@ class Question:
     """About how long one lasts."""
     steady: float = 0.1
     """An interval of more than this part of the median on either side is noise."""
+    least_of: int = 1
+    """In a round every side is measured so often, in turns, and the least of each number counts: for times
+    that nothing but a disturbance makes longer."""
 
     def __attrs_post_init__(self) -> None:
         names = [side.name for side in self.sides]

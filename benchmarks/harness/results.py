@@ -26,6 +26,7 @@ def as_json(asked: Asked) -> dict[str, Any]:
         "machine": dict(asked.machine),
         "left_out": list(asked.left_out),
         "took_s": round(asked.took_s, 1),
+        "least_of": question.least_of,
         "rounds": [{side: dict(numbers) for side, numbers in each.items()} for each in asked.rounds],
         "figures": [
             {

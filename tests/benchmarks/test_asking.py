@@ -43,6 +43,18 @@ def test_sides_take_turns():
     assert order == ["counts", "other", "other", "counts", "counts", "other"]
 
 
+def test_a_round_can_be_the_least_of_several_turns_in_alternating_order(tmp_path):
+    told = []
+    sides = (Side("counts", FILE, "count"), Side("other", FILE, "constant", arguments={"value": 1.0}))
+    asked = asking.ask(a_question(*sides, rounds=2, least_of=2, steady=10.0), say=told.append)
+    assert [each["counts"]["calls"] for each in asked.rounds] == [2, 4]
+    order = [text.split(",")[0] for text in told if "warming" not in text]
+    assert order == ["counts", "other", "other", "counts", "other", "counts", "counts", "other"]
+    kept = results.read(tmp_path / "none.json")
+    results.merge(kept, asked)
+    assert "\n2 rounds, each the least of 2, in " in page.page(kept)
+
+
 def test_a_peer_without_an_environment_is_left_out_and_named(monkeypatch):
     monkeypatch.setattr("harness.sides.python_of", lambda peer: None)
     sides = (Side("counts", FILE, "count"), Side("peer", FILE, "count", peer="pipecat"))
