@@ -6,7 +6,7 @@ TLS is verified against the authorities of this machine unless the caller brings
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
@@ -20,7 +20,7 @@ from voicetrio.connection.websocket.client import open_websocket_client
 from voicetrio.connection.websocket.handshake import parse_url
 from voicetrio.connection.websocket.socket import HandshakeFailed, MessageSocket, SocketLimits
 
-__all__ = ["Headers", "hide", "open_secure_stream", "websocket_dialler"]
+__all__ = ["Headers", "hide", "open_secure_stream", "stream_dialler", "websocket_dialler"]
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
 """Names and values."""
@@ -51,6 +51,22 @@ def websocket_dialler(
     """
     uri = parse_url(url)
     via = find_proxy(uri, proxy)
+    return stream_dialler(
+        url, lambda: open_secure_stream(uri, via, ssl_context), headers=headers, secrets=secrets
+    )
+
+
+def stream_dialler(
+    url: str,
+    open_stream: Callable[[], Awaitable[trio.abc.Stream]],
+    *,
+    headers: Headers | Callable[[], Headers] = (),
+    secrets: Iterable[str] = (),
+) -> Callable[[SocketLimits], AbstractAsyncContextManager[MessageSocket]]:
+    """Return what opens a WebSocket to ``url`` over the stream that ``open_stream`` opens.
+
+    Otherwise as ``websocket_dialler``.
+    """
     hidden = tuple(secrets)
 
     @asynccontextmanager
@@ -58,7 +74,7 @@ def websocket_dialler(
         own = headers() if callable(headers) else headers
         is_open = False
         try:
-            stream = await open_secure_stream(uri, via, ssl_context)
+            stream = await open_stream()
             async with open_websocket_client(url, headers=own, limits=limits, stream=stream) as socket:
                 is_open = True
                 yield socket

@@ -17,7 +17,7 @@ import trio
 from trio.testing import memory_stream_pair
 from websockets.frames import Frame, Opcode
 
-from voicetrio.connection.dialling import hide
+from voicetrio.connection.dialling import stream_dialler
 from voicetrio.connection.websocket import (
     HandshakeFailed,
     MessageSocket,
@@ -28,7 +28,6 @@ from voicetrio.connection.websocket import (
     UpgradeRequest,
     accept_websocket,
     open_stream_socket,
-    open_websocket_client,
 )
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.testing.standins.fault import (
@@ -219,25 +218,15 @@ class Standin(ABC):
     ) -> Callable[[SocketLimits], AbstractAsyncContextManager[MessageSocket]]:
         """Stand in for ``websocket_dialler``: the same arguments, and a connection in memory."""
 
-        @asynccontextmanager
-        async def connect(limits: SocketLimits) -> AsyncIterator[MessageSocket]:
+        async def open_stream() -> trio.abc.Stream:
+            await trio.lowlevel.checkpoint()
             if self._nursery is None:
                 raise OSError("the stand-in does not run")
             ours, theirs = memory_stream_pair()
             self._nursery.start_soon(self._serve, ours)
-            own = headers() if callable(headers) else headers
-            is_open = False
-            try:
-                async with open_websocket_client(url, headers=own, limits=limits, stream=theirs) as socket:
-                    is_open = True
-                    yield socket
-            except HandshakeFailed as error:
-                if is_open:
-                    raise
-                text = hide(error.why, [value for _name, value in own])
-                raise HandshakeFailed(text, status=error.status, retry_after=error.retry_after) from None
+            return theirs
 
-        return connect
+        return stream_dialler(url, open_stream, headers=headers)
 
     def _refuse(self, request: UpgradeRequest, fault: Fault | None) -> Refusal | None:
         if isinstance(fault, Refuse):
