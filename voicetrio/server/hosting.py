@@ -19,7 +19,7 @@ import trio_websocket
 
 from voicetrio.connection.websocket import SocketLimits
 from voicetrio.runtime.failures import contained
-from voicetrio.server.listening import open_listeners, remote_of, shape_buffers
+from voicetrio.server.listening import Listening, open_listeners, remote_of, shape_buffers
 
 __all__ = ["HostStatistics", "RequestHandler", "WebSocketHost", "serve_trio_websocket"]
 
@@ -46,18 +46,17 @@ class HostStatistics:
 
 
 @final
-class WebSocketHost:
+class WebSocketHost(Listening):
     """A running host; made by ``serve_trio_websocket`` only."""
 
     def __init__(
         self, handler: RequestHandler, listeners: list[trio.SocketListener], limits: SocketLimits
     ) -> None:
+        super().__init__(listeners, "ws")
         self._handler = handler
         self._listeners = listeners
         self._limits = limits
         self._open = self._served = self._failed = self._not_opened = 0
-        self.port: int = listeners[0].socket.getsockname()[1]
-        """The port of the first address."""
 
     def statistics(self) -> HostStatistics:
         """Return the counts so far."""

@@ -23,7 +23,7 @@ import trio
 
 from voicetrio.errors import ConfigError, MissingExtra
 from voicetrio.runtime.failures import contained
-from voicetrio.server.listening import open_listeners
+from voicetrio.server.listening import Listening, open_listeners
 
 __all__ = ["AsgiApp", "HttpServer", "HttpStatistics", "serve_http"]
 
@@ -95,7 +95,7 @@ class _GuardedStream:
 
 
 @final
-class HttpServer:
+class HttpServer(Listening):
     """A running server; made by ``serve_http`` only."""
 
     def __init__(
@@ -113,6 +113,7 @@ class HttpServer:
             from hypercorn.trio.worker_context import WorkerContext
         except ImportError as error:
             raise MissingExtra("server", "the HTTP server") from error
+        super().__init__(listeners, "http")
         self._app = ASGIWrapper(app)
         self._config = Config()
         self._config.errorlog = _log
@@ -127,22 +128,6 @@ class HttpServer:
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
         self._open = self._accepted = self._refused = self._stalled = self._failed = 0
-        self.addresses: tuple[tuple[str, int], ...] = tuple(
-            listener.socket.getsockname()[:2] for listener in listeners
-        )
-        """Host and port of each socket that listens."""
-
-    @property
-    def port(self) -> int:
-        """The port of the first address."""
-        return self.addresses[0][1]
-
-    @property
-    def url(self) -> str:
-        """Where a client on this machine finds the server."""
-        host, port = self.addresses[0]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def is_closing(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,11 +13,34 @@ import trio
 
 from voicetrio.errors import ConfigError
 
-__all__ = ["is_loopback", "open_listeners", "open_tls", "remote_of", "shape_buffers"]
+__all__ = ["Listening", "is_loopback", "open_listeners", "open_tls", "remote_of", "shape_buffers"]
 
 SEND_BUFFER_BYTES = 65536
 """Of the kernel, for each socket: about a second of audio, so that a peer that stops reading is noticed."""
 RECEIVE_BUFFER_BYTES = 131072
+
+
+class Listening:
+    """What every running server tells of where it listens."""
+
+    def __init__(self, listeners: Sequence[trio.SocketListener], scheme: str) -> None:
+        self._scheme = scheme
+        self.addresses: tuple[tuple[str, int], ...] = tuple(
+            listener.socket.getsockname()[:2] for listener in listeners
+        )
+        """Host and port of each socket that listens."""
+
+    @property
+    def port(self) -> int:
+        """The port of the first address."""
+        return self.addresses[0][1]
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine finds the server."""
+        host, port = self.addresses[0]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return f"{self._scheme}://[{host}]:{port}" if ":" in host else f"{self._scheme}://{host}:{port}"
 
 
 async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:

@@ -14,10 +14,9 @@ reads all sockets (see ``runtime.hosts``).
 
 from __future__ import annotations
 
-import itertools
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, final
@@ -36,18 +35,17 @@ from voicetrio.connection.websocket import (
     accept_websocket,
 )
 from voicetrio.errors import ConfigError
-from voicetrio.runtime.deadlines import cleanup
 from voicetrio.runtime.failures import contained
 from voicetrio.runtime.hosts import open_host
 from voicetrio.runtime.queues import QueueStatistics, QueueWatch, watching_queues
-from voicetrio.server.admission import Admission, AdmissionStatistics, Ticket
+from voicetrio.server.admission import Admission, AdmissionStatistics
 from voicetrio.server.authentication import Authenticator
 from voicetrio.server.draining import Drain
-from voicetrio.server.entrance import RESUME_PURPOSE, Entrance, Newcomer, Returning
-from voicetrio.server.listening import is_loopback, open_listeners, remote_of, shape_buffers
+from voicetrio.server.entrance import Entrance, Newcomer, Returning
+from voicetrio.server.listening import Listening, is_loopback, open_listeners, remote_of, shape_buffers
 from voicetrio.server.load import LagStatistics, LoadWatch, PoolSource
 from voicetrio.server.origins import OriginRule
-from voicetrio.server.peer import ServedPeer
+from voicetrio.server.sessions import Handler, Sessions
 from voicetrio.server.settings import ServerSettings
 from voicetrio.server.steps import SlowStep, StepWatch, watching_steps
 from voicetrio.server.tally import Tally
@@ -58,14 +56,9 @@ __all__ = ["Handler", "PlainAnswers", "ServerStatistics", "SessionServer", "serv
 
 _log = logging.getLogger("voicetrio.server")
 
-Handler: TypeAlias = Callable[[ServedPeer], Awaitable[object]]
-"""Called once a session with the accepted peer; opens the session that it wants."""
-
 PlainAnswers: TypeAlias = Callable[[UpgradeRequest], PlainAnswer | None]
 """Answers GETs that ask for no WebSocket, such as a browser's for a page; None for what it does not know."""
 
-GOING_AWAY = 1001
-INTERNAL_ERROR = 1011
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
 _UNHEARD = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -99,18 +92,7 @@ class ServerStatistics:
 
 
 @final
-class _Slot:
-    """A session: its peer, its place, and the time at which its sockets are let go."""
-
-    def __init__(self, peer: ServedPeer, ticket: Ticket) -> None:
-        self.peer = peer
-        self.ticket = ticket
-        self.scope = trio.CancelScope()
-        self.released = trio.Event()
-
-
-@final
-class SessionServer:
+class SessionServer(Listening):
     """A running server; made by ``serve_sessions`` only."""
 
     def __init__(
@@ -128,6 +110,7 @@ class SessionServer:
         steps: StepWatch,
         queues: QueueWatch,
     ) -> None:
+        super().__init__(listeners, "ws" if tls is None else "wss")
         self.settings = settings
         """The parameters that it was given."""
         self.tally = Tally()
@@ -136,15 +119,18 @@ class SessionServer:
             max_lag_s=settings.max_lag_s, max_pool_wait_s=settings.max_pool_wait_s, pools=pools
         )
         """How loaded the process is."""
-        self._handler = handler
         self._listeners = listeners
         self._plain = plain
-        self._signer = signer
         self._tls = tls
         self._steps = steps
         self._queues = queues
-        self._slots: dict[str, _Slot] = {}
-        self._peers: dict[str, ServedPeer] = {}
+        self._sessions = Sessions(
+            handler,
+            settings,
+            signer=signer,
+            observer=self.tally,
+            on_over=lambda: self._drain.notify(),
+        )
         self._admission = Admission(
             max_sessions=settings.max_sessions,
             retry_after_s=settings.retry_after_s,
@@ -155,32 +141,13 @@ class SessionServer:
             origins=origins,
             authenticate=authenticate,
             signer=signer,
-            peers=self._peers,
+            peers=self._sessions.peers,
             make_wire=partial(NativeWire.from_query, lead_s=settings.lead_s, rewind_s=settings.rewind_s),
         )
-        self._drain = Drain(self._slots.values)
+        self._drain = Drain(self._sessions.slots.values)
         self._accepting = trio.CancelScope()
         self._over = trio.Event()
-        self._numbers = itertools.count(1)
-        self._sockets = self._handshakes = self._accepted = self._answered = 0
-        self._refused = self._resumed = self._failed = 0
-        self.addresses: tuple[tuple[str, int], ...] = tuple(
-            listener.socket.getsockname()[:2] for listener in listeners
-        )
-        """Host and port of each socket that listens."""
-
-    @property
-    def port(self) -> int:
-        """The port of the first address."""
-        return self.addresses[0][1]
-
-    @property
-    def url(self) -> str:
-        """Where a client on this machine finds the server."""
-        host, port = self.addresses[0]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        scheme = "ws" if self._tls is None else "wss"
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        self._sockets = self._handshakes = self._answered = self._refused = 0
 
     def close(self) -> None:
         """Accept nobody any more.  Sessions go on; ``serve_sessions`` returns after the last one."""
@@ -215,15 +182,16 @@ class SessionServer:
 
     def statistics(self) -> ServerStatistics:
         """Return the counts so far."""
+        sessions = self._sessions
         return ServerStatistics(
             open_sockets=self._sockets,
-            open_sessions=len(self._slots),
-            lost_peers=sum(slot.peer.is_lost for slot in self._slots.values()),
-            accepted=self._accepted,
+            open_sessions=len(sessions.slots),
+            lost_peers=sum(slot.peer.is_lost for slot in sessions.slots.values()),
+            accepted=sessions.accepted,
             answered=self._answered,
             refused=self._refused,
-            resumed=self._resumed,
-            failed=self._failed,
+            resumed=sessions.resumed,
+            failed=sessions.failed,
             admission=self._admission.statistics(),
             lag=self.load.statistics(),
             slow_steps=self._steps.statistics(),
@@ -317,46 +285,11 @@ class SessionServer:
             self._handshakes -= 1
         socket = StreamSocket(stream, driver, limits, remote=remote)
         if isinstance(let_in[0], Newcomer):
-            slot = self._open_slot(let_in[0], socket, request)
-            nursery.start_soon(self._serve_session, slot, name=f"{slot.peer.name}/handler")
+            slot = self._sessions.open(let_in[0], socket, request)
+            nursery.start_soon(self._sessions.serve, slot, name=f"{slot.peer.name}/handler")
             await socket.run(hold=slot.released)
         else:
-            await self._bring_back(let_in[0], socket)
-
-    def _open_slot(self, newcomer: Newcomer, socket: StreamSocket, request: UpgradeRequest) -> _Slot:
-        """Count the session here and not in its task, so that no count misses one that is about to begin."""
-        name = f"peer-{next(self._numbers)}"
-        settings = self.settings
-        if settings.resume_s > 0:
-            lasts_s = min(settings.max_session_s, 86400.0) + settings.resume_s
-            token = self._signer.sign(RESUME_PURPOSE, name, ttl_s=lasts_s)
-            newcomer.wire.offer_resume(token, settings.resume_s)
-        peer = ServedPeer(
-            socket,
-            newcomer.wire,
-            name=name,
-            request=request,
-            settings=settings,
-            observer=self.tally,
-            credentials=newcomer.credentials,
-        )
-        slot = _Slot(peer, newcomer.ticket)
-        self._accepted += 1
-        self._slots[name] = slot
-        self._peers[name] = peer
-        return slot
-
-    async def _bring_back(self, returning: Returning, socket: StreamSocket) -> None:
-        peer = returning.peer
-        slot = self._slots.get(peer.name)
-        if slot is None or not peer.can_return:  # it ended while the answer was being written
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(socket.run)
-                await socket.close(GOING_AWAY, "the session is over")
-            return
-        self._resumed += 1
-        peer.attach(socket, returning.reported)
-        await socket.run(hold=slot.released)
+            await self._sessions.bring_back(let_in[0], socket)
 
     def _answer(self, request: UpgradeRequest) -> PlainAnswer | None:
         if request.path == "/healthz":
@@ -365,32 +298,6 @@ class SessionServer:
             why = self.why_not_ready()
             return PlainAnswer(200 if why is None else 503, f"{why or 'ready'}\n".encode(), _TEXT)
         return None if self._plain is None else self._plain(request)
-
-    async def _serve_session(self, slot: _Slot) -> None:
-        """One session: the application's handler, whatever becomes of it."""
-        peer = slot.peer
-        code, reason = GOING_AWAY, "the server stops"
-
-        def note_failed(error: Exception) -> None:
-            nonlocal code, reason
-            self._failed += 1
-            code, reason = INTERNAL_ERROR, "the session failed"
-            _log.error("%s: its handler failed", peer.name, exc_info=error)
-
-        try:
-            with contained(note_failed), slot.scope:
-                await self._handler(peer)
-                code, reason = 1000, "" if peer.was_run else "no session"
-        finally:
-            slot.ticket.release()
-            del self._slots[peer.name], self._peers[peer.name]
-            self._drain.notify()
-            try:
-                with cleanup(within_s=self.settings.limits.close_s):
-                    # A session that used it has closed it.
-                    await peer.dismiss(code, reason, wait_answer=code != GOING_AWAY)  # noqa: ASYNC102
-            finally:
-                slot.released.set()
 
 
 def _keep_to_loopback(host: str) -> None:
