@@ -139,6 +139,14 @@ async def test_the_minutes_budget_is_for_all_requests():
     assert len(server.requests) == 5 + 3
 
 
+async def test_a_client_may_have_no_second_tries_at_all():
+    settings = HttpSettings(tries=3, tries_per_minute=0, waits=QUICK.waits)
+    async with serve_http(answer(503)) as server, opened(server.url, settings) as http:
+        with pytest.raises(ServiceError, match="HTTP 503"):
+            await http.request_json("GET", "x")
+    assert len(server.requests) == 1
+
+
 async def test_retry_after_is_obeyed():
     scripts = (answer(429, more=("Retry-After: 0.2",)), answer(200, b"{}"))
     async with serve_http(*scripts) as server, opened(server.url) as http:

@@ -75,7 +75,8 @@ async def test_an_unknown_voice_fails_its_reply_and_says_so(autojump_clock: obje
 
 
 @pytest.mark.parametrize(
-    "option", [{"volume": 3.0}, {"max_buffer_delay_ms": 6000}, {"voice": ""}, {"rate": 32000}]
+    "option",
+    [{"volume": 3.0}, {"max_buffer_delay_ms": 6000}, {"voice": ""}, {"rate": 32000}, {"max_contexts": 0}],
 )
 def test_options_are_checked_before_anything_is_dialled(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from tests.connection.fake_server import FakeServer, Meeting
 from voicetrio.connection.settings import ConnectionSettings
-from voicetrio.errors import ServiceError
+from voicetrio.errors import ConfigError, ServiceError
 from voicetrio.events import Transcript
 from voicetrio.frames import AudioFrame
 from voicetrio.services.hearing_wire import Finalized, Heard, HearingAnswer
@@ -58,6 +58,12 @@ def recogniser(server: FakeServer, **bounds: Any) -> ConnectedTurnSTT:
         HearingSettings(chunk_s=CHUNK_S),
         connection=ConnectionSettings(**bounds),
     )
+
+
+@pytest.mark.parametrize("name", ["chunk_s", "answer_s", "lost_s", "replay_s"])
+def test_settings_that_cannot_be_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be above 0, not 0"):
+        HearingSettings(**{name: 0})
 
 
 def frame(number: int) -> AudioFrame:

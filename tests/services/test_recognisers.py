@@ -280,7 +280,9 @@ def test_a_missing_key_is_one_line(kind: Kind, monkeypatch: pytest.MonkeyPatch) 
         kind.make()
 
 
-@pytest.mark.parametrize("option", [{"rate": 4000}, {"rate": 96000}, {"url": "https://x"}])
+@pytest.mark.parametrize(
+    "option", [{"rate": 4000}, {"rate": 96000}, {"url": "https://x"}, {"keyterms": "voicetrio"}]
+)
 def test_an_option_that_the_vendor_does_not_take_is_refused_at_once(
     kind: Kind, option: dict[str, object]
 ) -> None:

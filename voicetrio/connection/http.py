@@ -247,8 +247,8 @@ class HttpClient:
         """Return how long to wait before the next try; None if there is none."""
         waits = self._settings.waits
         asked_s = error.retry_after_s or 0.0
-        is_full = len(self._recent) == self._settings.tries_per_minute
-        is_spent = is_full and trio.current_time() - self._recent[0] < MINUTE_S
+        since = trio.current_time() - MINUTE_S
+        is_spent = sum(at > since for at in self._recent) >= self._settings.tries_per_minute
         if not error.transient or failures >= self._settings.tries or is_spent:
             return None
         if asked_s > waits.retry_after_max_s:

@@ -12,10 +12,11 @@ from voicetrio.connection.websocket.socket import Message, SocketLimits
 from voicetrio.errors import ConfigError
 from voicetrio.machines.reconnect import ConnectionState
 
-__all__ = ["ConnectionSettings", "ConnectionStatistics", "Keepalive"]
+__all__ = ["ConnectionSettings", "ConnectionStatistics", "Keepalive", "positive"]
 
 
-def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+def positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Raise ConfigError unless ``value`` is above 0; a validator of attrs."""
     if not value > 0:
         raise ConfigError(f"{attribute.name} must be above 0, not {value!r}")
 
@@ -24,25 +25,25 @@ def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) 
 class ConnectionSettings:
     """The bounds of one connection; times in seconds."""
 
-    connect_s: float = attrs.field(default=5.0, validator=_positive)
+    connect_s: float = attrs.field(default=5.0, validator=positive)
     """One try takes at most this: name, TCP, TLS, proxy, the opening handshake, and the service's own."""
-    send_s: float = attrs.field(default=5.0, validator=_positive)
+    send_s: float = attrs.field(default=5.0, validator=positive)
     """A message that is not taken within this time ends the stream."""
-    close_s: float = attrs.field(default=1.0, validator=_positive)
+    close_s: float = attrs.field(default=1.0, validator=positive)
     """Writing what is queued, and then the closing handshake, take at most this each."""
-    drain_s: float = attrs.field(default=10.0, validator=_positive)
+    drain_s: float = attrs.field(default=10.0, validator=positive)
     """How long a stream that was replaced may finish the work it has."""
-    ping_s: float = attrs.field(default=5.0, validator=_positive)
+    ping_s: float = attrs.field(default=5.0, validator=positive)
     """From one ping of the protocol to the next; ``math.inf`` for none."""
-    pong_s: float = attrs.field(default=1.0, validator=_positive)
+    pong_s: float = attrs.field(default=1.0, validator=positive)
     """A ping that is not answered within this time means that the stream is lost."""
-    max_message_bytes: int = attrs.field(default=1 << 22, validator=_positive)
+    max_message_bytes: int = attrs.field(default=1 << 22, validator=positive)
     """A longer message ends the stream."""
-    max_inbox_bytes: int = attrs.field(default=1 << 24, validator=_positive)
+    max_inbox_bytes: int = attrs.field(default=1 << 24, validator=positive)
     """Messages that wait to be received; more end the stream."""
-    max_queued_items: int = attrs.field(default=256, validator=_positive)
+    max_queued_items: int = attrs.field(default=256, validator=positive)
     """Messages that wait to be written."""
-    max_queued_s: float = attrs.field(default=5.0, validator=_positive)
+    max_queued_s: float = attrs.field(default=5.0, validator=positive)
     """Audio that waits to be written; more drops the oldest."""
 
     def socket_limits(self) -> SocketLimits:
@@ -64,7 +65,7 @@ class Keepalive:
     ``message`` is called when nothing was written for ``every_s`` seconds; None says nothing this time.
     """
 
-    every_s: float = attrs.field(validator=_positive)
+    every_s: float = attrs.field(validator=positive)
     message: Callable[[], Message | None]
 
     @staticmethod

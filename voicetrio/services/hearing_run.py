@@ -25,6 +25,7 @@ import trio
 from voicetrio.connection.connection import Connection
 from voicetrio.connection.faults import ConnectionLost
 from voicetrio.connection.recovery import ReplayQueue
+from voicetrio.connection.settings import positive
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ConfigError
 from voicetrio.events import Failure, WorkLost
@@ -48,17 +49,17 @@ QUIET_S: Final = 2.0
 class HearingSettings:
     """How a recogniser is used; times in seconds."""
 
-    chunk_s: float = 0.1
+    chunk_s: float = attrs.field(default=0.1, validator=positive)
     """Audio is given in pieces of this length."""
     pad_s: float = 0.0
     """A shorter piece, at an end, is filled with silence to this length."""
-    answer_s: float = 2.0
+    answer_s: float = attrs.field(default=2.0, validator=positive)
     """A recogniser that was asked to finalize is waited for so long."""
-    lost_s: float = 8.0
+    lost_s: float = attrs.field(default=8.0, validator=positive)
     """One that cannot be asked is waited for so long."""
     finish_s: float = 2.0
     """At the end the rest is waited for so long."""
-    replay_s: float = 30.0
+    replay_s: float = attrs.field(default=30.0, validator=positive)
     """So much audio is kept to be given again."""
     pace: float = 2.0
     """Seconds of audio a second that the vendor takes at most."""

@@ -35,7 +35,7 @@ class HearingStream:
 
     def __init__(self, rate: int, *, chunk_s: float, pad_s: float) -> None:
         self._rate = rate
-        self._chunk_bytes = 2 * round(chunk_s * rate)
+        self._chunk_bytes = 2 * max(1, round(chunk_s * rate))
         self._pad_bytes = 2 * round(pad_s * rate)
         self._clock = StreamClock(rate)
         self._pending = bytearray()

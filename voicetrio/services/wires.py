@@ -20,6 +20,7 @@ __all__ = [
     "Fault",
     "address",
     "check_choice",
+    "check_keyterms",
     "check_range",
     "error_of_status",
     "malformed",
@@ -82,6 +83,18 @@ def check_range(service: str, name: str, value: float | None, low: float, high: 
     """Raise ConfigError unless ``value`` is None or lies from ``low`` to ``high``."""
     if value is not None and not low <= value <= high:
         raise ConfigError(f"{name} of {service} is from {low:g} to {high:g}, not {value!r}")
+
+
+def check_keyterms(service: str, terms: Sequence[str], most: int | None = None) -> list[str]:
+    """Return ``terms`` as a list.
+
+    Raises ConfigError for one text in place of several, and for more than ``most``.
+    """
+    if isinstance(terms, str):
+        raise ConfigError(f"keyterms of {service} are several texts: write [{terms!r}]")
+    if most is not None and len(terms) > most:
+        raise ConfigError(f"{service} takes at most {most} keyterms, not {len(terms)}")
+    return list(terms)
 
 
 # --- messages ------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from voicetrio.services.assemblyai.wire import TurnHearing, classify_end
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.streaming_stt import HearingSettings
 from voicetrio.services.streaming_turns import ConnectedTurnSTT
-from voicetrio.services.wires import Dial, address, check_range
+from voicetrio.services.wires import Dial, address, check_keyterms, check_range
 
 __all__ = ["AssemblyAISTT"]
 
@@ -65,12 +65,13 @@ class AssemblyAISTT(ConnectedTurnSTT):
     ) -> None:
         key = find_key("AssemblyAI", api_key, "ASSEMBLYAI_API_KEY")
         check_range("AssemblyAI", "rate", rate, 8000, 48000)
+        terms = check_keyterms("AssemblyAI", keyterms)
         query = {
             "sample_rate": rate,
             "encoding": "pcm_s16le",
             "speech_model": model,
             "format_turns": format_turns,
-            "keyterms_prompt": json.dumps(list(keyterms)) if keyterms else None,
+            "keyterms_prompt": json.dumps(terms) if terms else None,
             "min_turn_silence": min_turn_silence_ms,
             "max_turn_silence": max_turn_silence_ms,
             **(options or {}),
@@ -109,7 +110,7 @@ class AssemblyAISTT(ConnectedTurnSTT):
         does not take ends the stream with code 3006.
         """
         changes = {
-            "keyterms_prompt": None if keyterms is None else list(keyterms),
+            "keyterms_prompt": None if keyterms is None else check_keyterms("AssemblyAI", keyterms),
             "min_turn_silence": min_turn_silence_ms,
             "max_turn_silence": max_turn_silence_ms,
         }

@@ -7,13 +7,12 @@ from typing import Final
 
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
-from voicetrio.errors import ConfigError
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.cartesia.tts import VERSION
 from voicetrio.services.cartesia.wire import CartesiaHearing
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings
-from voicetrio.services.wires import Dial, address, check_range
+from voicetrio.services.wires import Dial, address, check_keyterms, check_range
 
 __all__ = ["CartesiaSTT"]
 
@@ -56,14 +55,12 @@ class CartesiaSTT(ConnectedSTT):
     ) -> None:
         key = find_key("Cartesia", api_key, "CARTESIA_API_KEY")
         check_range("Cartesia", "rate", rate, 8000, 48000)
-        if len(keyterms) > MAX_KEYTERMS:
-            raise ConfigError(f"Cartesia takes at most {MAX_KEYTERMS} keyterms, not {len(keyterms)}")
         query = {
             "model": model,
             "encoding": "pcm_s16le",
             "sample_rate": rate,
             "language": language,
-            "keyterm": list(keyterms),
+            "keyterm": check_keyterms("Cartesia", keyterms, MAX_KEYTERMS),
         }
         headers = [("X-API-Key", key.reveal()), ("Cartesia-Version", version)]
         connect = dial(address(url, "/stt/websocket", query), headers=headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, final
@@ -77,6 +78,7 @@ class CartesiaTTS(ConnectedTTS):
         check_choice("Cartesia", "rate", rate, RATES)
         check_range("Cartesia", "speed", speed, 0.6, 1.5)
         check_range("Cartesia", "volume", volume, 0.5, 2.0)
+        check_range("Cartesia", "max_contexts", max_contexts, 1, math.inf)
         check_range("Cartesia", "max_buffer_delay_ms", max_buffer_delay_ms, 0, 5000)
         manner = {"speed": speed, "volume": volume, "emotion": emotion}
         fixed: dict[str, Any] = {

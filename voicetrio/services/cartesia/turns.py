@@ -8,7 +8,6 @@ from typing import Any, final
 
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
-from voicetrio.errors import ConfigError
 from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.cartesia.stt import MAX_KEYTERMS
 from voicetrio.services.cartesia.tts import VERSION
@@ -16,7 +15,7 @@ from voicetrio.services.cartesia.wire import CartesiaTurnHearing
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.streaming_stt import HearingSettings
 from voicetrio.services.streaming_turns import ConnectedTurnSTT
-from voicetrio.services.wires import Dial, address, check_range
+from voicetrio.services.wires import Dial, address, check_keyterms, check_range
 
 __all__ = ["CartesiaTurns"]
 
@@ -64,14 +63,12 @@ class CartesiaTurns(ConnectedTurnSTT):
     ) -> None:
         key = find_key("Cartesia", api_key, "CARTESIA_API_KEY")
         check_range("Cartesia", "rate", rate, 8000, 48000)
-        if len(keyterms) > MAX_KEYTERMS:
-            raise ConfigError(f"Cartesia takes at most {MAX_KEYTERMS} keyterms, not {len(keyterms)}")
         turn = _turn(start_threshold, eager_end_threshold, end_threshold, end_timeout_ms)
         query = {
             "model": model,
             "encoding": "pcm_s16le",
             "sample_rate": rate,
-            "keyterm": list(keyterms),
+            "keyterm": check_keyterms("Cartesia", keyterms, MAX_KEYTERMS),
             **{f"turn_{name}": value for name, value in turn.items()},
         }
         headers = [("X-API-Key", key.reveal()), ("Cartesia-Version", version)]

@@ -14,7 +14,7 @@ from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.deepgram.hearing import FluxHearing, classify_end
 from voicetrio.services.streaming_stt import HearingSettings
 from voicetrio.services.streaming_turns import ConnectedTurnSTT
-from voicetrio.services.wires import Dial, address, check_range
+from voicetrio.services.wires import Dial, address, check_keyterms, check_range
 
 __all__ = ["DeepgramFlux"]
 
@@ -69,7 +69,7 @@ class DeepgramFlux(ConnectedTurnSTT):
             "eot_threshold": eot_threshold,
             "eager_eot_threshold": eager_eot_threshold,
             "eot_timeout_ms": eot_timeout_ms,
-            "keyterm": list(keyterms),
+            "keyterm": check_keyterms("Deepgram", keyterms),
             **(options or {}),
         }
         headers = [("Authorization", f"Token {key.reveal()}")]
@@ -110,7 +110,7 @@ class DeepgramFlux(ConnectedTurnSTT):
         if given:
             self._changes["thresholds"] = {**self._changes.get("thresholds", {}), **given}
         if keyterms is not None:
-            self._changes["keyterms"] = list(keyterms)
+            self._changes["keyterms"] = check_keyterms("Deepgram", keyterms)
         if self._changes:
             self._configure(json.dumps({"type": "Configure", **self._changes}))
 

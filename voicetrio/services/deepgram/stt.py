@@ -11,7 +11,7 @@ from voicetrio.machines.reconnect import ReconnectSettings
 from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.deepgram.hearing import NovaHearing, classify_end, keep_alive
 from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings
-from voicetrio.services.wires import Dial, address, check_range
+from voicetrio.services.wires import Dial, address, check_keyterms, check_range
 
 __all__ = ["DeepgramSTT"]
 
@@ -70,7 +70,7 @@ class DeepgramSTT(ConnectedSTT):
             "smart_format": smart_format,
             "punctuate": punctuate,
             "endpointing": False if endpointing_ms is None else endpointing_ms,
-            "keyterm": list(keyterms),
+            "keyterm": check_keyterms("Deepgram", keyterms),
             **(options or {}),
         }
         headers = [("Authorization", f"Token {key.reveal()}")]

@@ -12,7 +12,7 @@ from voicetrio.services.credentials import Secret, find_key
 from voicetrio.services.elevenlabs.faults import classify_end
 from voicetrio.services.elevenlabs.hearing import ScribeHearing
 from voicetrio.services.streaming_stt import ConnectedSTT, HearingSettings
-from voicetrio.services.wires import Dial, address, check_choice
+from voicetrio.services.wires import Dial, address, check_choice, check_keyterms
 
 __all__ = ["ElevenLabsSTT"]
 
@@ -62,7 +62,7 @@ class ElevenLabsSTT(ConnectedSTT):
             "commit_strategy": "manual",
             "include_timestamps": True,
             "language_code": language,
-            "keyterms": list(keyterms),
+            "keyterms": check_keyterms("ElevenLabs", keyterms),
             **(options or {}),
         }
         connect = dial(
