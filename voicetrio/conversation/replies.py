@@ -18,7 +18,8 @@ import trio
 
 from voicetrio.conversation.context import ConversationContext
 from voicetrio.conversation.interfaces import AgentLike, Replier
-from voicetrio.conversation.reply import Reply, ReplyRequest, ReplySource, SpokenRound
+from voicetrio.conversation.reply import Reply, ReplyRequest, ReplySource
+from voicetrio.conversation.rounds import SpokenRound
 from voicetrio.conversation.tool_calls import ToolRunner
 from voicetrio.events import ReplyEnded
 from voicetrio.runtime.emit import EventHub
@@ -80,7 +81,7 @@ class ReplyHandle:
     @property
     def text(self) -> str:
         """What was generated so far."""
-        return self._reply.text
+        return self._reply.generated
 
     @property
     def heard(self) -> str:

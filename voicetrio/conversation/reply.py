@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, final
 
 import attrs
 import trio
 
-from voicetrio.conversation.context import AssistantEntry, ConversationContext, UserEntry
+from voicetrio.conversation.context import ConversationContext, UserEntry
 from voicetrio.conversation.interfaces import AgentLike, Replier
+from voicetrio.conversation.rounds import SpokenRound
 from voicetrio.conversation.tool_calls import ToolRunner
 from voicetrio.errors import ReplyFlushed
 from voicetrio.events import (
@@ -25,8 +25,6 @@ from voicetrio.events import (
     ReplyRetracted,
     ReplyWord,
 )
-from voicetrio.frames import AudioFrame, WordFrame
-from voicetrio.machines.ledger import Heard
 from voicetrio.machines.reply_gate import ReplyGate
 from voicetrio.runtime.emit import EventHub
 from voicetrio.runtime.failures import contained, failures_of
@@ -35,9 +33,8 @@ from voicetrio.values import Value
 
 if TYPE_CHECKING:
     from voicetrio.runtime.playout import Playout
-    from voicetrio.runtime.speech import Speech
 
-__all__ = ["Reply", "ReplyEnding", "ReplyHost", "ReplyRequest", "ReplySource", "SpokenRound"]
+__all__ = ["Reply", "ReplyEnding", "ReplyHost", "ReplyRequest", "ReplySource"]
 
 ReplySource: TypeAlias = Literal["turn", "greeting", "say", "idle", "tool"]
 """Why a reply was opened."""
@@ -100,63 +97,6 @@ class ReplyHost(Protocol):
 
 
 @final
-class SpokenRound:
-    """One stretch of a reply that is spoken in one go; a reply with tools may have several."""
-
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
-        self.entry = AssistantEntry()
-        self.speech: Speech | None = None
-        self.heard: Heard | None = None
-        """What was heard, once that is settled."""
-        self._on_settled: Callable[[str, float], None] | None = None
-
-    def add_text(self, text: str) -> None:
-        """Text that the model gave; what is to be said word for word is known already."""
-        if self.reply.request.text is None:
-            self.entry.add_text(text)
-            if text.strip():
-                self.reply.note_first("text")
-
-    def begin(self) -> None:
-        """Audio will come: take a place among the speeches of the session."""
-        if self.speech is None:
-            self.reply.begin_round(self)
-
-    async def send(self, frame: AudioFrame | WordFrame) -> None:
-        """Give audio or words; see ``Speech.send``."""
-        self.begin()
-        assert self.speech is not None
-        if isinstance(frame, AudioFrame):
-            self.reply.note_first("audio")
-        await self.speech.send(frame)
-
-    def when_settled(self, tell: Callable[[str, float], None]) -> None:
-        """Call ``tell`` with the text and the seconds that were heard; see ``ReplyRound``."""
-        self._on_settled = tell
-
-    @property
-    def is_silent(self) -> bool:
-        """None of its audio will be heard any more."""
-        return self.speech is None or self.speech.flushed or self.heard is not None
-
-    def settle(self, *, all_heard: bool = False) -> None:
-        """Fix what was heard of it."""
-        if self.heard is not None:
-            return
-        heard_s = math.inf if all_heard else 0.0
-        if self.speech is None:
-            self.entry.settle(None if all_heard else "")
-        else:
-            self.heard = self.speech.heard()
-            self.entry.settle(None if all_heard else self.heard.text)
-            heard_s = math.inf if all_heard else self.heard.samples / self.reply.playout_rate
-        if self._on_settled is not None:
-            tell, self._on_settled = self._on_settled, None
-            tell(self.entry.heard or "", heard_s)
-
-
-@final
 class Reply:
     """The agent's turn as an activity; opened by ``Replies.open``."""
 
@@ -213,8 +153,8 @@ class Reply:
         return not self._generated or any(not round.is_silent for round in self.rounds)
 
     @property
-    def text(self) -> str:
-        """What was generated so far."""
+    def generated(self) -> str:
+        """The text of all rounds so far."""
         return " ".join(round.entry.text for round in self.rounds if round.entry.text)
 
     @property
@@ -266,6 +206,11 @@ class Reply:
         return self.request.user_text
 
     # --- what its replier sees (ReplyWork) ---
+
+    @property
+    def text(self) -> str | None:
+        """What to say, word for word; None where the model is to answer."""
+        return self.request.text
 
     @property
     def tools(self) -> Sequence[ToolSpec]:
@@ -349,7 +294,7 @@ class Reply:
         # An interruption flushes the speech and cancels the scope in one step, so a task that waited for room
         # sees the one, and its neighbours the other.
         with contained(self._judge):
-            await self._replier.reply(_Work(self))
+            await self._replier.reply(self)
         self._finish_rounds()
         self._generated = True
         await self._decided.wait()
@@ -407,7 +352,7 @@ class Reply:
             position=self._host.playout.position,
             reply=self.name,
             source=self.request.source,
-            text=self.text,
+            text=self.generated,
             heard=" ".join(round.entry.heard for round in self.rounds if round.entry.heard),
             how=ending,  # type: ignore[arg-type]
             heard_quality="exact" if all(one.quality == "exact" for one in heard) else "estimated",
@@ -420,33 +365,3 @@ class Reply:
 
     def _tell(self, event: Any) -> None:
         self._host.hub.tell(attrs.evolve(event, position=self._host.playout.position))
-
-
-@final
-class _Work:
-    """A reply as its replier sees it: nothing of its gate or its end."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-
-    @property
-    def text(self) -> str | None:
-        """What to say, word for word; None where the model is to answer."""
-        return self._reply.request.text
-
-    @property
-    def tools(self) -> Sequence[ToolSpec]:
-        """The tools that the model may ask for."""
-        return self._reply.tools
-
-    def messages(self) -> tuple[Message, ...]:
-        """Return the conversation so far, with the instructions in front."""
-        return self._reply.messages()
-
-    def open_round(self) -> SpokenRound:
-        """Begin a stretch of speech; the one before it is finished."""
-        return self._reply.open_round()
-
-    async def run_tools(self, calls: Sequence[ToolCall]) -> bool:
-        """Run what the model asked for, once the reply is committed."""
-        return await self._reply.run_tools(calls)

@@ -21,7 +21,8 @@ from voicetrio.conversation.inbox import (
     UserTurn,
 )
 from voicetrio.conversation.replies import Replies
-from voicetrio.conversation.reply import Reply, ReplyRequest, SpokenRound
+from voicetrio.conversation.reply import Reply, ReplyRequest
+from voicetrio.conversation.rounds import SpokenRound
 from voicetrio.conversation.settings import ConversationSettings
 from voicetrio.events import (
     Ducked,
