@@ -28,6 +28,7 @@ from voicetrio.connection.wire import Wire
 from voicetrio.errors import ServiceError
 from voicetrio.machines.reconnect import ConnectionState, ReconnectMachine, ReconnectSettings
 from voicetrio.machines.stream_end import Classifier
+from voicetrio.runtime.attendants import open_attendants
 
 __all__ = ["Connect", "Connection", "Prepare", "open_connection"]
 
@@ -293,17 +294,11 @@ async def open_connection(
         prepare,
         on_message,
     )
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with open_attendants(wait=True) as nursery:
         nursery.start_soon(connection._manager.run, nursery, name=f"{name} manager")
         if dial_now:
             connection._manager.want()
         try:
             yield connection
-        except Exception as error:
-            failure = error
-            nursery.cancel_scope.cancel(reason="the block raised")
         finally:
             connection._manager.close()
-    if failure is not None:
-        raise failure

@@ -32,6 +32,7 @@ from voicetrio.connection.faults import end_of_dial
 from voicetrio.connection.inbox import Inbox
 from voicetrio.errors import ConfigError, MissingExtra, ServiceError, SessionEnded
 from voicetrio.machines.reconnect import MINUTE_S, ReconnectSettings
+from voicetrio.runtime.attendants import open_attendants
 from voicetrio.runtime.deadlines import cleanup
 from voicetrio.runtime.outbox import dialling_allowed
 
@@ -322,16 +323,9 @@ class HttpClient:
             except self._library.HTTPError as error:
                 stream._end(self._explain(error))
 
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
+        async with open_attendants() as nursery:
             nursery.start_soon(read, name=f"{self.service} stream")
-            try:
-                yield stream
-            except Exception as error:
-                failure = error
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+            yield stream
 
     def _explain(self, error: Exception) -> ServiceError:
         """Return the ServiceError that says what ``error`` of the library means."""

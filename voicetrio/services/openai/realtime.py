@@ -8,12 +8,11 @@ from contextlib import asynccontextmanager
 from typing import final
 from urllib.parse import urlencode
 
-import trio
-
 from voicetrio.connection.connection import open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.connection.settings import ConnectionSettings
 from voicetrio.machines.reconnect import ReconnectSettings
+from voicetrio.runtime.attendants import open_attendants
 from voicetrio.services.credentials import Secret
 from voicetrio.services.llm import ToolSpec
 from voicetrio.services.openai.account import find_account
@@ -89,15 +88,8 @@ class OpenAIRealtime:
         ) as connection:
             session._connection = connection
             connection.on_lost(session._lost)
-            failure: Exception | None = None
-            async with trio.open_nursery() as nursery:
+            async with open_attendants() as nursery:
                 nursery.start_soon(session._watch, name=f"{self.name} watch")
                 nursery.start_soon(session._send_audio, name=f"{self.name} audio")
-                try:
-                    with connection.using():
-                        yield session
-                except Exception as error:
-                    failure = error
-                nursery.cancel_scope.cancel(reason="the session's block was left")
-            if failure is not None:
-                raise failure
+                with connection.using():
+                    yield session
