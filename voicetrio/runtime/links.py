@@ -27,6 +27,7 @@ from trio.lowlevel import (
     checkpoint_if_cancelled,
     current_task,
     enable_ki_protection,
+    reschedule,
     wait_task_rescheduled,
 )
 
@@ -39,6 +40,20 @@ __all__ = ["Link", "LinkPolicy", "LinkReceiver", "LinkSender", "LinkState", "Lin
 T = TypeVar("T")
 SendT = TypeVar("SendT", contravariant=True)
 ReceiveT = TypeVar("ReceiveT", covariant=True)
+
+
+@final
+class _Given:
+    """An item for a task that waits, in place of ``outcome.Value``, which is a sixteenth of a hop dearer."""
+
+    __slots__ = ("_item",)
+
+    def __init__(self, item: object) -> None:
+        self._item = item
+
+    def unwrap(self) -> object:
+        """Return the item."""
+        return self._item
 
 
 @final
@@ -72,6 +87,12 @@ class LinkSender(trio.abc.SendChannel[SendT]):
         if self._closed:
             raise trio.ClosedResourceError
         link = self.link
+        if link.receiving:  # so the buffer is empty, and neither end is over
+            receiver, _ = link.receiving.popitem(last=False)
+            link._sent += 1
+            reschedule(receiver, _Given(value))  # type: ignore[arg-type]  # it has what trio uses of an outcome
+            await cancel_shielded_checkpoint()
+            return
         if link.put(value):
             await cancel_shielded_checkpoint()
             return
