@@ -207,7 +207,7 @@ class _Spy:
             self.items.append(item)
 
 
-async def test_while_nobody_speaks_the_recogniser_is_given_a_tenth_of_a_second_at_once(autojump_clock):
+async def test_while_nobody_speaks_the_recogniser_is_given_a_fifth_of_a_second_at_once(autojump_clock):
     spy = _Spy()
     speech = audio(3, 4, voice=True)
     await listen(audio(0, 3) + speech + audio(4, 7.03), Listening(ScriptedVAD(), spy))
@@ -218,8 +218,8 @@ async def test_while_nobody_speaks_the_recogniser_is_given_a_tenth_of_a_second_a
     assert all(before.end == after.position for before, after in pairwise(frames))
     lasts_s = {round(frame.position / 16000, 2): frame.duration_s for frame in frames}
     assert [lasts_s[at] for at in (0.0, 0.48, 3.0, 3.5, 4.4)] == [0.02] * 5
-    assert lasts_s[0.5] == lasts_s[2.0] == pytest.approx(0.1)
-    assert {round(lasts_s[at], 3) for at in lasts_s if 5.5 < at < 6.9} == {0.1}
+    assert lasts_s[0.5] == lasts_s[2.1] == pytest.approx(0.2)
+    assert {round(lasts_s[at], 3) for at in lasts_s if 5.5 < at < 6.8} == {0.2}
 
 
 async def test_live_audio_of_a_session_is_heard_in_the_step_that_brings_it(autojump_clock):

@@ -143,6 +143,13 @@ class FrameResampler:
 
     def feed(self, frame: AudioFrame) -> list[AudioFrame]:
         """Return what is ready after ``frame``: no frame, or more."""
+        if (
+            frame.rate == self.to_hz
+            and frame.position == self._expected == self._written
+            and self._format == (frame.rate, frame.channels)
+        ):
+            self._expected = self._written = frame.end
+            return [frame]  # nothing is to be done, nearly always
         made: list[AudioFrame] = []
         if self._engine is None or (frame.rate, frame.channels) != self._format:
             made = self.flush()

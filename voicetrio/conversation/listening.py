@@ -7,7 +7,7 @@ positions on the capture clock, whatever rates the models take.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import attrs
@@ -37,7 +37,7 @@ __all__ = ["Listening"]
 STT_ITEMS = 4096
 """Frames and boundaries that may wait for the recogniser; the bound that matters is in seconds."""
 QUIET_S = 0.5
-TOGETHER_S = 0.1
+TOGETHER_S = 0.2
 GAP_RESET_S = 0.5
 """A gap in the audio after which the VAD forgets what it heard, in seconds."""
 
@@ -67,9 +67,14 @@ class Listening:
         self._stt = stt
         self._stt_lag_s = stt_lag_s
         self._activity = VoiceActivity(vad.rate, settings, marks_s=marks_s)
+        self._to_vad_rate = FrameResampler(vad.rate)
         self._windows = _Windows(vad.rate, vad.window)
-        self._to_stt_rate = FrameResampler(stt.rate) if stt is not None else None
-        self._silence = _Silence(stt.rate) if stt is not None else None
+        self._to_stt_rate: FrameResampler | None = None
+        self._silence: _Silence | None = None
+        if stt is not None:
+            # One conversion serves both where both want the same.
+            self._to_stt_rate = self._to_vad_rate if stt.rate == vad.rate else FrameResampler(stt.rate)
+            self._silence = _Silence(stt.rate)
         self._boundaries: dict[int, tuple[int, int]] = {}
         """By a segment's end as the recogniser knows it: its start and end on the capture clock."""
 
@@ -153,15 +158,17 @@ class Listening:
         now = trio.current_time()
         if inbox.clock.heard(frame.position, frame.end, now):
             inbox.wake()
+        at_vad_rate = self._to_vad_rate.feed(frame)
         changes: list[VoiceChange] = []
-        for start, samples in self._windows.feed(frame):
-            if self._windows.had_gap:
+        for start, samples, follows_gap in self._windows.cut(at_vad_rate):
+            if follows_gap:
                 self._vad.reset()
             probability = self._vad.probability(samples)
-            changes += self._activity.feed(start, start + len(samples), probability, now)
+            changes += self._activity.feed(start, start + self._vad.window, probability, now)
         if self._to_stt_rate is None or self._silence is None:
             return self._judge(changes, inbox) if changes else ()
-        resampled = self._to_stt_rate.feed(frame)
+        is_shared = self._to_stt_rate is self._to_vad_rate
+        resampled = at_vad_rate if is_shared else self._to_stt_rate.feed(frame)
         # The audio first, so that a boundary always comes after the audio that it speaks of.
         if changes or self._activity.deadline is not None:
             return (*self._silence.broken_by(resampled), *self._judge(changes, inbox))
@@ -321,31 +328,32 @@ def _continues(before: AudioFrame, after: AudioFrame) -> bool:
 
 @final
 class _Windows:
-    """Cuts frames into windows of exactly so many samples at a VAD's rate."""
+    """Cuts frames into windows of exactly so many samples, all at a VAD's rate."""
 
     def __init__(self, rate: int, window: int) -> None:
-        self._rate = rate
+        self._gap = GAP_RESET_S * rate
         self._window = window
-        self._resampler = FrameResampler(rate)
         self._held = b""
         self._next: int | None = None
-        self.had_gap = False
-        """Whether a long gap lies before the window that was yielded last."""
+        self._follows_gap = False
 
-    def feed(self, frame: AudioFrame) -> Iterator[tuple[int, Samples]]:
-        """Yield the first position and the samples of each window that is full now."""
+    def cut(self, frames: list[AudioFrame]) -> list[tuple[int, Samples, bool]]:
+        """Return each window that is full now: its position, its samples, whether a long gap lies before."""
+        windows: list[tuple[int, Samples, bool]] = []
         size = self._window * BYTES_PER_SAMPLE
-        for resampled in self._resampler.feed(frame):
-            if resampled.channels != 1:
-                raise ConfigError(f"voice is looked for in mono audio, not in {resampled.channels} channels")
-            if self._next is not None and resampled.position != self._next:
-                self.had_gap = resampled.position - self._next > GAP_RESET_S * self._rate
+        for frame in frames:
+            if frame.channels != 1:
+                raise ConfigError(f"voice is looked for in mono audio, not in {frame.channels} channels")
+            if self._next is not None and frame.position != self._next:
+                self._follows_gap = frame.position - self._next > self._gap
                 self._held = b""  # a window never spans a gap
-            self._next = resampled.end
-            pcm = self._held + resampled.pcm
-            start = self._next - len(pcm) // BYTES_PER_SAMPLE
+            pcm = self._held + frame.pcm
+            self._next = frame.end
+            position = self._next - len(pcm) // BYTES_PER_SAMPLE
             whole = len(pcm) - len(pcm) % size
-            self._held = pcm[whole:]
             for at in range(0, whole, size):
-                yield start + at // BYTES_PER_SAMPLE, np.frombuffer(pcm, np.int16, self._window, at)
-                self.had_gap = False
+                samples = np.frombuffer(pcm, np.int16, self._window, at)
+                windows.append((position + at // BYTES_PER_SAMPLE, samples, self._follows_gap))
+                self._follows_gap = False
+            self._held = pcm[whole:]
+        return windows

@@ -47,6 +47,8 @@ class Pacer:
         self._anchor_time = 0.0
         self.position = 0
         """The first sample of the next frame."""
+        self.due = 0.0
+        """When the next frame is due."""
         self.slipped_s = 0.0
         """How far ``t0`` was moved because of delays, in all."""
         self.slips = 0
@@ -59,18 +61,13 @@ class Pacer:
         """The peer's buffer is empty: owe it one lead's worth of frames now (rule 5)."""
         self._anchor(now - (self._lead_s - self._frame_s))
 
-    @property
-    def due(self) -> float:
-        """When the next frame is due."""
-        return self._anchor_time + (self.position - self._anchor_position) / self._rate
-
     def advance(self) -> None:
         """The frame at ``position`` was made."""
-        self.position += self._frame
+        self._move(self.position + self._frame)
 
     def rewind(self, position: int) -> None:
         """Samples from ``position`` on were taken back before they were written."""
-        self.position = position
+        self._move(position)
 
     def settle(self, now: float) -> float:
         """Look at the clock before making frames; return the seconds that were slipped, usually 0."""
@@ -92,9 +89,13 @@ class Pacer:
         elapsed_s = now - self._anchor_time - self._ear_delay_s
         return self._anchor_position + max(0, int(elapsed_s * self._rate + 1e-6))
 
+    def _move(self, position: int) -> None:
+        self.position = position
+        self.due = self._anchor_time + (position - self._anchor_position) / self._rate
+
     def _anchor(self, time: float) -> None:
         self._anchor_position = self.position
-        self._anchor_time = time
+        self._anchor_time = self.due = time
 
 
 @final

@@ -4,17 +4,19 @@
 2. It fills at ``rate`` a second.
 3. What comes takes its size out; what would take more than is there is over the limit.
 
-The measure of ATM's generic cell rate algorithm and of every router since (RFC 2697 names its parts).
+The measure of every router (RFC 2697 names its parts).  It is kept as in ATM's generic cell rate algorithm
+(ITU-T I.371): not how full the bucket is, but when it will be full again.
 """
 
 from __future__ import annotations
 
-import math
-from typing import final
+from typing import Final, final
 
 from voicetrio.errors import ConfigError
 
 __all__ = ["TokenBucket"]
+
+_ROUNDING_S: Final = 1e-9
 
 
 @final
@@ -27,19 +29,14 @@ class TokenBucket:
     def __init__(self, rate: float, burst: float, *, now: float) -> None:
         if not (rate > 0 and burst > 0):
             raise ConfigError(f"a rate and its burst must be above 0, not {rate!r} and {burst!r}")
-        self._rate = rate
-        self._burst = burst
-        self._level = burst
-        self._at = now
+        self._token_s = 1 / rate
+        self._burst_s = burst / rate + _ROUNDING_S
+        self._full_at = now
 
     def take(self, amount: float, now: float) -> bool:
         """Count ``amount`` that came at ``now``; return False if it is over the limit (and not counted)."""
-        if self._rate == math.inf:
-            return True
-        level = self._level + (now - self._at) * self._rate
-        self._level = level if level < self._burst else self._burst
-        self._at = now
-        if amount > self._level:
+        full_at = (self._full_at if self._full_at > now else now) + amount * self._token_s
+        if full_at - now > self._burst_s:
             return False
-        self._level -= amount
+        self._full_at = full_at
         return True

@@ -28,7 +28,7 @@ from voicetrio.runtime.guests import STEP_S, Guest
 __all__ = ["Alarm", "Host", "alarm_host", "open_host", "socket_host"]
 
 MANY: Final = 16
-REST_S: Final = 0.001
+REST_S: Final = 0.002
 AT_ONCE: Final = 64
 """So many sockets are asked for at a time."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import final
 
 import attrs
@@ -163,11 +164,10 @@ class WebSocketPeer:
 
     def _write_at_once(self, operation: Operation) -> bool:
         """Write ``operation`` in the step that made it, if nothing is in the way; see OutboxReader."""
-        # Asked first: the wire counts what it encodes, so it must not encode in vain.
-        if isinstance(operation, HangUp) or not self._socket.is_clear:
+        if isinstance(operation, HangUp):
             return False
         try:
-            return self._socket.try_send(*self._wire.encode(operation))
+            return self._socket.try_send(partial(self._wire.encode, operation))
         except Exception:
             # It is this task's to tell: it meets the same again.
             return False

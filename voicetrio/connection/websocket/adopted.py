@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NoReturn, final
 
@@ -124,12 +124,7 @@ class AdoptedSocket:
         self._sent += 1
         self._sent_bytes += len(data)
 
-    @property
-    def is_clear(self) -> bool:
-        """False, always; see ``try_send``."""
-        return False
-
-    def try_send(self, *messages: Message | memoryview) -> bool:
+    def try_send(self, make: Callable[[], Sequence[Message | memoryview]]) -> bool:
         """Return False: trio-websocket has no such way."""
         return False
 

@@ -17,16 +17,17 @@ its rest.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from websockets.exceptions import PayloadTooBig, WebSocketException
 from websockets.frames import BINARY, CONT, PONG, TEXT, Frame, Opcode
 from websockets.protocol import CLOSED, OPEN, SEND_EOF, SERVER, Protocol
 
 from voicetrio.connection.websocket.framing import (
+    MASKED,
     PLAIN_BINARY,
     PLAIN_TEXT,
-    frame_end,
+    payload_span,
     plain_head,
     unmasked,
 )
@@ -38,6 +39,7 @@ __all__ = ["Driver"]
 PONG_HEAD = 0x8A
 """First byte of an unfragmented pong frame: FIN and opcode 10."""
 MAX_PENDING_BYTES = 1 << 16
+_PLAIN: Final = frozenset((PLAIN_BINARY, PLAIN_TEXT))
 
 
 @final
@@ -50,6 +52,7 @@ class Driver:
     def __init__(self, protocol: Protocol, limits: SocketLimits, *, early: bytes = b"") -> None:
         self._protocol = protocol
         self._limits = limits
+        self._max_bytes = limits.max_message_bytes
         self._is_server = protocol.side is SERVER
         self._held = early
         """A frame's head, as far as it has come."""
@@ -98,19 +101,21 @@ class Driver:
         if self._held:
             data, self._held = self._held + data, b""
         messages: list[Message] = []
-        at = min(self._owed, len(data))
-        if at:
+        at, size = 0, len(data)
+        if self._owed:
+            at = min(self._owed, size)
             self._owed -= at
             messages = self._parse(data[:at])
-        while at < len(data):
-            end = frame_end(data, at)
-            if end is None:
+        while at < size:
+            span = payload_span(data, at)
+            if span is None:
                 self._held = data[at:]
                 break
-            if end > len(data):
-                self._owed = end - len(data)
+            begin, end = span
+            if end > size:
+                self._owed = end - size
                 return messages + self._parse(data[at:])
-            message = self._take_plain(data, at, end)
+            message = self._take_plain(data, at, begin, end)
             if message is None:
                 messages += self._parse(data[at:end])
             else:
@@ -118,18 +123,20 @@ class Driver:
             at = end
         return messages
 
-    def _take_plain(self, data: bytes, start: int, end: int) -> Message | None:
-        """Return the message in this whole frame; None if the frame is for the library."""
+    def _take_plain(self, data: bytes, start: int, begin: int, end: int) -> Message | None:
+        """Return the message in this whole frame, whose payload begins at ``begin``; None if the frame is for
+        the library."""
         first = data[start]
         if (
-            first not in (PLAIN_BINARY, PLAIN_TEXT)
+            first not in _PLAIN
+            or not data[start + 1] & MASKED
             or not self.is_open
             or self._fragments
-            or end - start > self._limits.max_message_bytes
+            or end - start > self._max_bytes
         ):
             return None
-        payload = unmasked(data, start, end)
-        if payload is None or first == PLAIN_BINARY:
+        payload = unmasked(data, begin, end)
+        if first == PLAIN_BINARY:
             return payload
         try:
             return payload.decode()

@@ -11,43 +11,44 @@ try:
 except ImportError:  # the library was built without its extension
     from websockets.utils import apply_mask
 
-__all__ = ["PLAIN_BINARY", "PLAIN_TEXT", "frame_end", "plain_head", "unmasked"]
+__all__ = ["MASKED", "PLAIN_BINARY", "PLAIN_TEXT", "payload_span", "plain_head", "unmasked"]
 
 PLAIN_TEXT = 0x81
 """First byte of a text message in one frame: FIN and opcode 1."""
 PLAIN_BINARY = 0x82
 """First byte of a binary message in one frame: FIN and opcode 2."""
 MASKED = 0x80
+"""Set in the second byte of a frame that is masked."""
 MASK_BYTES = 4
 NO_MASK = bytes(MASK_BYTES)
 
 
-def frame_end(data: bytes, start: int) -> int | None:
-    """Return where the frame that begins at ``start`` ends, maybe past what is there; None if that is not
-    known yet."""
+def payload_span(data: bytes, start: int) -> tuple[int, int] | None:
+    """Return where the payload of the frame that begins at ``start`` begins and ends, maybe past what is
+    there; None if that is not known yet."""
     there = len(data) - start
     if there < 2:
         return None
     second = data[start + 1]
-    head = start + 2 + (MASK_BYTES if second & MASKED else 0)
+    begin = start + (6 if second & MASKED else 2)
     size = second & 127
-    if size < 126:
-        return head + size
-    width = 2 if size == 126 else 8
-    if there < 2 + width:
-        return None
-    return head + width + int.from_bytes(data[start + 2 : start + 2 + width], "big")
+    if size == 126:
+        if there < 4:
+            return None
+        size = data[start + 2] << 8 | data[start + 3]
+        begin += 2
+    elif size == 127:
+        if there < 10:
+            return None
+        size = int.from_bytes(data[start + 2 : start + 10], "big")
+        begin += 8
+    return begin, begin + size
 
 
-def unmasked(data: bytes, start: int, end: int) -> bytes | None:
-    """Return the payload of the masked frame from ``start`` to ``end``; None if the frame is not masked."""
-    second = data[start + 1]
-    if not second & MASKED:
-        return None
-    size = second & 127
-    payload = start + (2 if size < 126 else 4 if size == 126 else 10) + MASK_BYTES
-    mask = data[payload - MASK_BYTES : payload]
-    return data[payload:end] if mask == NO_MASK else apply_mask(data[payload:end], mask)
+def unmasked(data: bytes, begin: int, end: int) -> bytes:
+    """Return the payload from ``begin`` to ``end`` of a masked frame."""
+    mask = data[begin - MASK_BYTES : begin]
+    return data[begin:end] if mask == NO_MASK else apply_mask(data[begin:end], mask)
 
 
 def plain_head(first: int, size: int) -> bytes:

@@ -7,7 +7,7 @@ application already holds in ``trio-websocket`` (``adopt_trio_websocket``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn, Protocol, TypeAlias
 
 import attrs
@@ -147,16 +147,12 @@ class MessageSocket(Protocol):
         """
         ...
 
-    @property
-    def is_clear(self) -> bool:
-        """Whether ``try_send`` would write now."""
-        ...
+    def try_send(self, make: Callable[[], Sequence[Message | memoryview]]) -> bool:
+        """Write the messages that ``make`` makes without waiting; return False if that is not possible.
 
-    def try_send(self, *messages: Message | memoryview) -> bool:
-        """Write whole messages without waiting; return False if that is not possible: then ``send`` them.
-
-        What the operating system does not take of them goes out before anything else.  Raises
-        trio.BrokenResourceError when the connection breaks.
+        Then ``make`` was not called: ``send`` them.  What the operating system does not take of them goes out
+        before anything else.  Raises trio.BrokenResourceError when the connection breaks, and what ``make``
+        raises.
         """
         ...
 

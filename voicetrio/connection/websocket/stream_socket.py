@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextvars
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NoReturn, final
 
@@ -282,20 +282,16 @@ class StreamSocket:
         self._end(SocketClosed(None, f"the connection broke: {error}", "network"))
         return trio.BrokenResourceError("the connection is over")
 
-    @property
-    def is_clear(self) -> bool:
-        """Whether ``try_send`` would write now; see MessageSocket."""
-        return self._direct is not None and not self._rest and not self._turn.locked() and self.is_open
-
-    def try_send(self, *messages: Message | memoryview) -> bool:
+    def try_send(self, make: Callable[[], Sequence[Message | memoryview]]) -> bool:
         """Write whole messages at once, if that is possible; see MessageSocket."""
-        if not self.is_clear:
+        direct = self._direct
+        if direct is None or self._rest or self._turn.locked() or not self.is_open:
             return False
-        assert self._direct is not None
+        messages = make()
         send = self._driver.send
         data = send(messages[0]) if len(messages) == 1 else b"".join(map(send, messages))
         try:
-            written = self._direct.write_nowait(data)
+            written = direct.write_nowait(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             broken = self._broken(error)
             self.abort()

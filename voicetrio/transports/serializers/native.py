@@ -62,6 +62,7 @@ class NativeWire:
             confirms=True,
             rewind_s=rewind_s,
         )
+        self._input_rate = input_rate
         self._resume: dict[str, Any] = {}
         self._standing: dict[str, int] = {}
         self._captured = 0
@@ -176,12 +177,13 @@ class NativeWire:
             return Malformed("bad_field", f"{kind}: {error}")
 
     def _decode_audio(self, pcm: bytes) -> AudioFrame | Malformed | None:
-        if len(pcm) % 2:
+        size = len(pcm)
+        if size % 2:
             return Malformed("odd_length", "audio is 16-bit: a binary message needs an even byte count", 1003)
-        if not pcm:
+        if not size:
             return None
-        frame = AudioFrame(pcm, self._traits.input_rate, 1, self._captured)
-        self._captured = frame.end
+        frame = AudioFrame(pcm, self._input_rate, 1, self._captured)
+        self._captured += size // 2
         return frame
 
 
