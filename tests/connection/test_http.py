@@ -215,6 +215,16 @@ async def test_a_stream_that_stalls_is_an_error():
     assert caught.value.transient
 
 
+async def test_too_many_requests_at_once_are_not_the_servers_fault():
+    settings = HttpSettings(tries=1, answer_s=0.2, max_connections=1)
+    async with serve_http(chunks(b"x", then="stall")) as server, opened(server.url, settings) as http:
+        async with http.stream("GET", "x"):
+            with pytest.raises(ServiceError, match="all its 1 connections were in use") as caught:
+                await http.request("GET", "x")
+    assert (caught.value.fault, caught.value.transient) == ("ours", True)
+    assert len(server.requests) == 1
+
+
 async def test_a_refusal_that_never_ends_is_told_in_time():
     async def drip(stream: trio.abc.Stream, _request: str) -> None:
         await stream.send_all(b"HTTP/1.1 400 No\r\nContent-Length: 60000\r\n\r\nno ")

@@ -333,6 +333,9 @@ class HttpClient:
         settings = self._settings
         if isinstance(error, library.ConnectTimeout):
             return self._network(f"could not be reached within {settings.connect_s:g} s")
+        if isinstance(error, library.PoolTimeout):
+            text = f"all its {settings.max_connections} connections were in use for {settings.answer_s:g} s"
+            return ServiceError(text, service=self.service, fault="ours", transient=True)
         if isinstance(error, library.TimeoutException):
             text = f"sent nothing for {settings.answer_s:g} s"
             return ServiceError(text, service=self.service, fault="theirs", transient=True)
