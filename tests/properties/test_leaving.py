@@ -16,8 +16,8 @@ from voicetrio.connection.connection import open_connection
 from voicetrio.connection.dialling import websocket_dialler
 from voicetrio.events import TaskStuck
 from voicetrio.runtime.behaviour import SessionContext
+from voicetrio.runtime.close_watch import LAST_STEPS_S
 from voicetrio.runtime.ending import SessionSettings
-from voicetrio.runtime.session import LAST_STEPS_S
 from voicetrio.runtime.workers import InlineRunner, open_workers
 from voicetrio.testing.behaviours import Converse, Talk
 from voicetrio.testing.every_step import (

@@ -345,7 +345,7 @@ async def test_a_session_that_is_over_just_at_close_by_is_over(
             with trio.move_on_after(60) as patience:
                 await session.wait_ended()
             trio.lowlevel.remove_instrument(jump)
-            session._watch_scope.cancel()  # or a failure would last for ever
+            session._close_watch.stop()  # or a failure would last for ever
         assert not patience.cancelled_caught
 
 

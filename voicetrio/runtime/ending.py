@@ -86,3 +86,24 @@ class SessionStatistics(Value):
     inbound: InboundStatistics
     inlet: LinkStatistics
     events: HubStatistics
+
+    def counters(self, *, cut_samples: Mapping[str, int], failures_folded: int) -> SessionCounters:
+        """Return what of it is told of a session that is over."""
+        return SessionCounters(
+            frames_in=self.inbound.frames,
+            seconds_in=self.inbound.seconds,
+            frames_refused=self.inbound.refused_frames,
+            frames_dropped_in=self.inlet.dropped_items,
+            ticks=self.playout.ticks,
+            ticks_blocked=self.playout.blocked_ticks,
+            ticks_late=self.playout.late_ticks,
+            slips=self.playout.slips,
+            slipped_s=self.playout.slipped_s,
+            clears=self.playout.clears,
+            cut_samples=dict(cut_samples),
+            operations_written=self.outbox.written_items,
+            operations_dropped=self.outbox.dropped_items,
+            events_told=self.events.told,
+            events_dropped=self.events.dropped,
+            failures_folded=failures_folded,
+        )

@@ -16,7 +16,6 @@ outer nursery ends.  ``cancel`` shuts a gate before anything else, so from its r
 from __future__ import annotations
 
 import logging
-import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -27,7 +26,6 @@ import trio
 
 from voicetrio.errors import ConfigError, PeerGone, SessionEnded, SessionError
 from voicetrio.events import Event, Failure, SessionEnding, SessionStarted, SourceEnded, TaskStuck
-from voicetrio.runtime._foreign import break_shields, tasks_below, where
 from voicetrio.runtime.behaviour import (
     AnyBehaviour,
     Conversational,
@@ -35,9 +33,10 @@ from voicetrio.runtime.behaviour import (
     is_pipeline,
     run_behaviour,
 )
+from voicetrio.runtime.close_watch import CloseWatch
 from voicetrio.runtime.deadlines import Deadlines, using_deadlines
 from voicetrio.runtime.emit import EventHub, Subscription, emitting_to
-from voicetrio.runtime.ending import SessionCounters, SessionEnd, SessionSettings, SessionStatistics
+from voicetrio.runtime.ending import SessionEnd, SessionSettings, SessionStatistics
 from voicetrio.runtime.failures import beside_cancelled, contained, failures_of
 from voicetrio.runtime.hosts import Alarm, alarm_host
 from voicetrio.runtime.inbound import SessionInbound
@@ -56,10 +55,6 @@ _sessions: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("voicetrio sessions"
 
 TOLD_FAILURES = 64
 """So many of the last failures are remembered, so that none is told twice."""
-LAST_STEPS_S = 0.02
-"""How long a task whose shield was broken may take to leave before it is named."""
-NAMING_INTERVAL_S = 1.0
-"""How often a session that cannot end says who keeps it."""
 
 
 @final
@@ -114,12 +109,8 @@ class Session:
         self._outer_scope = trio.CancelScope()
         self._inner_scope = trio.CancelScope()
         self._drain_scope = trio.CancelScope()
-        self._watch_scope = trio.CancelScope()
-        self._supervisor: trio.lowlevel.Task | None = None
-        self._guard: trio.Nursery | None = None
-        self._closing = False
         self._inside_over = False
-        self._inside_gone = trio.Event()
+        self._close_watch = CloseWatch(name, self._deadlines)
         self._transport_over = trio.Event()
         self._ended = trio.Event()
         self._result: SessionEnd | None = None
@@ -227,20 +218,12 @@ class Session:
     async def _supervise(  # noqa: ASYNC114, ASYNC128  # _run_inside calls started()
         self, task_status: trio.TaskStatus[None]
     ) -> None:
-        self._supervisor = trio.lowlevel.current_task()
         current_session.set(self.name)
         abandoned_jobs.set(self._abandoned)
         try:
             with emitting_to(self.hub), using_deadlines(self._deadlines), using_gate(self._gate):
                 with self.hub.observed_by(self._forward):
-                    async with trio.open_nursery() as guard:
-                        self._guard = guard
-                        try:
-                            await self._run_inside(task_status)
-                        finally:
-                            self._inside_over = True
-                            self._inside_gone.set()
-                            self._watch_scope.cancel()
+                    await self._close_watch.stand_beside(partial(self._run_inside, task_status))
         finally:
             self._finish()
 
@@ -318,33 +301,6 @@ class Session:
         if take_for_lost is None or not take_for_lost(why):
             self._peer_gone(PeerGone(why))
 
-    async def _watch_close(self) -> None:
-        """At ``close_by``, open the shields that are not ours; then name whoever still keeps the session."""
-        with self._deadlines.cleanup(math.inf) as in_time:
-            await self._inside_gone.wait()
-        # It can be over in the very step in which the time is: then nobody would end this watch.
-        if not in_time.cancelled_caught or self._inside_gone.is_set():
-            return
-        named: set[trio.lowlevel.Task] = set()
-        with trio.CancelScope(shield=True) as self._watch_scope:
-            while True:
-                for task in self._tasks_inside():
-                    break_shields(task, self._outer_scope)
-                await trio.sleep(LAST_STEPS_S)
-                for task in self._tasks_inside():
-                    if task not in named:
-                        named.add(task)
-                        self._name_stuck(task)
-                await trio.sleep(NAMING_INTERVAL_S)
-
-    def _tasks_inside(self) -> list[trio.lowlevel.Task]:
-        assert self._supervisor is not None
-        watch = trio.lowlevel.current_task()
-        nurseries = self._supervisor.child_nurseries
-        found = [task for nursery in nurseries for task in tasks_below(nursery) if task is not watch]
-        # trio keeps them in sets: by name, so that they are told in the same order each time.
-        return sorted(found, key=lambda task: task.name)
-
     # --- the ending, in order ---
 
     async def _drain(self) -> None:
@@ -377,10 +333,9 @@ class Session:
         for scope in (self._inner_scope, self._drain_scope):
             scope.deadline = min(scope.deadline, self._deadlines.drain_by)
         self._outer_scope.deadline = min(self._outer_scope.deadline, self._deadlines.close_by)
-        if not self._closing and self._guard is not None and not self._inside_over:
+        if not self._inside_over:
             # Only a session that ends has a ``close_by``, so only then is there something to watch.
-            self._closing = True
-            self._guard.start_soon(self._watch_close, name=f"{self.name}/close watch")
+            self._close_watch.begin(self._outer_scope, self._note_stuck)
 
     def _shut_down(self, reason: str) -> None:
         if self._state in ("cancelled", "over"):
@@ -428,11 +383,9 @@ class Session:
         self._reason = "failed"
         self._body_scope.cancel(reason=f"{self.name} failed in its {what}")
 
-    def _name_stuck(self, task: trio.lowlevel.Task) -> None:
-        self._late.append(task.name)
-        place = where(task)
-        _log.warning("%s cannot end: %s is stuck at %s", self.name, task.name, place)
-        self.hub.tell(TaskStuck(task=task.name, where=place, why="still running after close_by"))
+    def _note_stuck(self, task: str, place: str) -> None:
+        self._late.append(task)
+        self.hub.tell(TaskStuck(task=task, where=place, why="still running after close_by"))
 
     def _finish(self) -> None:
         self._state = "over"
@@ -451,7 +404,9 @@ class Session:
             late=tuple(self._late),
             error=error,
             abandoned=tuple(sorted(job.name for job in self._abandoned)),
-            counters=self._counters(),
+            counters=self.statistics().counters(
+                cut_samples=self._cut, failures_folded=self._reporter.statistics().folded
+            ),
         )
         self.hub.close()
         self._ended.set()
@@ -478,27 +433,6 @@ class Session:
         operation = encode(event) if encode is not None else None
         if operation is not None:
             self._outbox.put(operation)
-
-    def _counters(self) -> SessionCounters:
-        now = self.statistics()
-        return SessionCounters(
-            frames_in=now.inbound.frames,
-            seconds_in=now.inbound.seconds,
-            frames_refused=now.inbound.refused_frames,
-            frames_dropped_in=now.inlet.dropped_items,
-            ticks=now.playout.ticks,
-            ticks_blocked=now.playout.blocked_ticks,
-            ticks_late=now.playout.late_ticks,
-            slips=now.playout.slips,
-            slipped_s=now.playout.slipped_s,
-            clears=now.playout.clears,
-            cut_samples=dict(self._cut),
-            operations_written=now.outbox.written_items,
-            operations_dropped=now.outbox.dropped_items,
-            events_told=now.events.told,
-            events_dropped=now.events.dropped,
-            failures_folded=self._reporter.statistics().folded,
-        )
 
 
 def _next_name() -> str:

@@ -12,7 +12,8 @@ import trio
 
 from voicetrio.events import Event, Failure, SessionEnding, TaskStuck
 from voicetrio.frames import AudioFrame
-from voicetrio.runtime.session import LAST_STEPS_S, Session
+from voicetrio.runtime.close_watch import LAST_STEPS_S
+from voicetrio.runtime.session import Session
 from voicetrio.runtime.transport import Operation, SendAudio
 
 __all__ = ["InvariantBroken", "SessionWatch"]
