@@ -32,6 +32,7 @@ from voicetrio.events import Failure, WorkLost
 from voicetrio.frames import AudioFrame
 from voicetrio.machines.dictation import Dictated, Dictation
 from voicetrio.runtime.emit import emit
+from voicetrio.runtime.running import Job, Report, run_together
 from voicetrio.services.hearing_stream import HearingStream
 from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingWire, NotTaken
 
@@ -124,7 +125,6 @@ class HearingRun:
         self._all_sent = False
         self._finish_asked = False
         self._finished = trio.Event()
-        self._failures: list[Exception] = []
 
     async def run(self, connection: Connection, inlet: trio.abc.ReceiveChannel[Any], tell: Tell) -> None:
         """Recognise ``inlet`` to its end; ``on_message`` must be given what ``connection`` receives.
@@ -133,32 +133,28 @@ class HearingRun:
         ``tell`` raises.
         """
         connection.on_lost(self._lost)
-        async with trio.open_nursery() as nursery:
-            scope = nursery.cancel_scope
-            nursery.start_soon(self._guard, partial(self._send, connection), scope)
-            nursery.start_soon(self._guard, partial(self._ask, connection), scope)
-            nursery.start_soon(self._guard, partial(self._tell, connection, tell), scope)
-            await self._guard(partial(self._take, inlet), scope)
-        if self._dictation.gave_up and not self._number and self._queue.behind_s:
-            lost_s = self._queue.behind_s
-            emit(WorkLost(connection=self._name, kind="audio", seconds=lost_s))
-        if self._failures:
-            first = self._failures[0]
-            raise first if len(self._failures) == 1 else ExceptionGroup(self._name, self._failures)
+        jobs = (
+            Job(f"{self._name} takes", partial(self._take, inlet)),
+            Job(f"{self._name} sends", partial(self._send, connection)),
+            Job(f"{self._name} asks", partial(self._ask, connection)),
+            Job(f"{self._name} tells", partial(self._tell, connection, tell)),
+        )
+        try:
+            await run_together(self._name, jobs, Report())
+        except Exception:
+            self._tell_lost_audio()
+            raise
+        self._tell_lost_audio()
 
     def configure(self, message: Message) -> None:
         """Say ``message`` on the stream that is open, and first of all on every further one."""
         self._configuration = message
         self._notify()
 
-    async def _guard(self, part: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
-        """Run one task; its failure ends all, and is raised once, without a group around it."""
-        await trio.lowlevel.checkpoint()
-        try:
-            await part()
-        except Exception as error:
-            self._failures.append(error)
-            scope.cancel("recognition failed")
+    def _tell_lost_audio(self) -> None:
+        if self._dictation.gave_up and not self._number and self._queue.behind_s:
+            lost_s = self._queue.behind_s
+            emit(WorkLost(connection=self._name, kind="audio", seconds=lost_s))
 
     def _new_stream(self) -> HearingStream:
         return HearingStream(self._rate, chunk_s=self._settings.chunk_s, pad_s=self._settings.pad_s)

@@ -23,6 +23,7 @@ import trio
 from voicetrio.errors import ConfigError
 from voicetrio.events import Transcript, TranscriptWord
 from voicetrio.frames import AudioFrame, Samples
+from voicetrio.runtime.running import Job, Report, run_together
 
 if TYPE_CHECKING:
     from voicetrio.services.stt import SpeechBoundary, SttInput
@@ -105,27 +106,16 @@ class SegmentedSTT:
         channels.  Cancelling loses the segments that are not decoded yet.
         """
         send_part, parts = trio.open_memory_channel[_Part](PENDING_PARTS)
-        failures: list[Exception] = []
+
+        async def collect() -> None:
+            async with send_part:
+                await self._collect(inlet, send_part)
 
         async def decode() -> None:
-            await trio.lowlevel.checkpoint()
-            try:
+            async with parts:
                 await self._decode(parts, outlet)
-            except Exception as error:
-                # Raised below, outside of the nursery, which would wrap it in a group.
-                failures.append(error)
-                nursery.cancel_scope.cancel("decoding failed")
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(decode)
-            async with send_part:
-                try:
-                    await self._collect(inlet, send_part)
-                except Exception as error:
-                    failures.append(error)
-                    nursery.cancel_scope.cancel("collecting failed")
-        if failures:
-            raise failures[0] if len(failures) == 1 else ExceptionGroup("recognition failed", failures)
+        await run_together("recognition", (Job("collect", collect), Job("decode", decode)), Report())
 
     async def _collect(
         self, inlet: trio.abc.ReceiveChannel[SttInput], send_part: trio.abc.SendChannel[_Part]
