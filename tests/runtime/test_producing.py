@@ -85,6 +85,24 @@ async def test_the_producers_failure_is_worth_more_than_what_it_made_the_user_ra
         await use()
 
 
+async def test_it_is_worth_more_than_what_fails_when_the_user_is_stopped_by_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def produce(outlet: trio.abc.SendChannel[int]) -> None:
+        await trio.sleep(1)
+        raise KeyError("the cause")
+
+    async def use() -> None:
+        async with open_produced(produce, ahead=1):
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise ValueError("in cleaning up")
+
+    with pytest.raises(KeyError, match="the cause"):
+        await use()
+
+
 async def test_a_user_who_stops_early_is_no_failure_of_the_producer() -> None:
     async with open_produced(lambda outlet: count_to(1000, outlet), ahead=1) as items:
         assert await items.receive() == 0

@@ -333,9 +333,8 @@ class Session:
         for scope in (self._inner_scope, self._drain_scope):
             scope.deadline = min(scope.deadline, self._deadlines.drain_by)
         self._outer_scope.deadline = min(self._outer_scope.deadline, self._deadlines.close_by)
-        if not self._inside_over:
-            # Only a session that ends has a ``close_by``, so only then is there something to watch.
-            self._close_watch.begin(self._outer_scope, self._note_stuck)
+        # Only a session that ends has a ``close_by``, so only now is there something to watch.
+        self._close_watch.begin(self._outer_scope, self._note_stuck)
 
     def _shut_down(self, reason: str) -> None:
         if self._state in ("cancelled", "over"):
