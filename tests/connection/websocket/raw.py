@@ -19,6 +19,7 @@ from voicetrio.connection.websocket import (
     adopt_trio_websocket,
     open_stream_socket,
 )
+from voicetrio.runtime.attendants import open_attendants
 
 REQUEST = (
     b"GET /call?input_rate=8000 HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -91,19 +92,12 @@ async def open_pair(
         async with open_stream_socket(near, driver, limits, remote="raw client") as socket:
             yield socket, raw
         return
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with open_attendants() as nursery:
         async with trio.open_nursery() as opening:
             opening.start_soon(raw.shake_hands)
             request = await trio_websocket.wrap_server_stream(
                 nursery, near, max_message_size=max_message_bytes
             )
             connection = await request.accept()
-        try:
-            async with adopt_trio_websocket(connection, limits) as socket:
-                yield socket, raw
-        except Exception as error:
-            failure = error
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        async with adopt_trio_websocket(connection, limits) as socket:
+            yield socket, raw

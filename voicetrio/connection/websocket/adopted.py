@@ -19,6 +19,7 @@ from typing import NoReturn, final
 import trio
 import trio_websocket
 
+from voicetrio.connection.websocket.lifetime import open_for_the_block
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits, SocketStatistics
 
 __all__ = ["adopt_trio_websocket"]
@@ -227,17 +228,5 @@ async def adopt_trio_websocket(
     through as it is.
     """
     socket = AdoptedSocket(connection, limits or SocketLimits())
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(socket.run, name=f"websocket {socket.remote}")
-        try:
-            yield socket
-        except Exception as error:
-            failure = error
-            await socket.close(1001, wait_answer=False)
-        else:
-            await socket.close()
-        finally:
-            socket.abort()
-    if failure is not None:
-        raise failure
+    async with open_for_the_block(socket, socket.run):
+        yield socket

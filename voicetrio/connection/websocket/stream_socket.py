@@ -24,6 +24,7 @@ import trio
 
 from voicetrio.connection.websocket.direct import direct_socket
 from voicetrio.connection.websocket.driver import Driver
+from voicetrio.connection.websocket.lifetime import open_for_the_block
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits, SocketStatistics
 from voicetrio.machines.rate_limit import TokenBucket
 from voicetrio.runtime.deadlines import cleanup
@@ -464,16 +465,5 @@ async def open_stream_socket(
     it says that if the system takes it at once.  An exception of the block passes through as it is.
     """
     socket = StreamSocket(stream, driver, limits, remote=remote)
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(socket.run, name=f"websocket {remote}")
-        try:
-            yield socket
-        except Exception as error:
-            failure = error
-            await socket.close(1001, wait_answer=False)
-        else:
-            await socket.close()
-        # A block that is cancelled leaves the rest to ``run``, which is cancelled with it.
-    if failure is not None:
-        raise failure
+    async with open_for_the_block(socket, socket.run):
+        yield socket
