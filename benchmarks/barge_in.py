@@ -146,7 +146,7 @@ def question() -> Question:
             "A network's delay comes on top."
         ),
         rounds=5,
-        round_s=6.0,
+        round_s=4.0,
         steady=0.25,
     )
 

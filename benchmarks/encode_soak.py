@@ -396,7 +396,7 @@ def question():
         does_not_say="whether memory grows over hours: the file's own long run does.",
         rounds=2,
         warms_up=False,  # each round is long enough to be warm
-        round_s=24.0,
+        round_s=13.5,
         steady=0.2,
     )
 

@@ -154,7 +154,7 @@ def question() -> Question:
         ),
         rounds=3,
         warms_up=False,  # each round is processes of its own
-        round_s=13.0,
+        round_s=9.5,
         steady=0.15,
     )
 

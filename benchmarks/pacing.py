@@ -24,7 +24,7 @@ from harness.question import Figure, Question, Side, Target
 from harness.statistics import quantile
 
 COUNTS = [1, 50, 100, 200]
-LASTS_S = 1.2
+LASTS_S = 0.9
 WARM_S = 0.3
 OPENING_S = 0.006
 """Time that each session is given to open, before anything is counted."""
@@ -166,9 +166,9 @@ def question() -> Question:
             "each tick and the sleepers none: of many that are due together the last waits for the rest.  "
             "Both wake by trio's timer, which counts whole milliseconds."
         ),
-        rounds=3,
+        rounds=5,
         warms_up=False,  # each part has its own
-        round_s=32.0,
+        round_s=28.0,
         steady=0.25,
     )
 

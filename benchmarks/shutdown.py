@@ -420,7 +420,7 @@ def question() -> Question:
         ),
         rounds=2,
         warms_up=False,  # nothing here is a matter of microseconds
-        round_s=78.0,
+        round_s=70.0,
         steady=math.inf,  # counts, and waits that end at a limit: their scatter is part of the answer
     )
 

@@ -131,7 +131,7 @@ def question() -> Question:
             "bare trio here does nothing, one of a session hears, mixes or decides."
         ),
         rounds=7,
-        round_s=3.0,
+        round_s=3.8,
     )
 
 

@@ -85,7 +85,7 @@ def question() -> Question:
         ),
         does_not_say="what a transform that works costs: these return what they were given.",
         rounds=7,
-        round_s=2.0,
+        round_s=0.6,
         steady=0.2,
     )
 

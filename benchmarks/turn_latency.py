@@ -59,7 +59,7 @@ def question() -> Question:
         does_not_say="what other voices, rooms and models give: it is one caller with a handful of turns.",
         rounds=2,
         warms_up=False,  # each round is a process of its own
-        round_s=50.0,
+        round_s=38.0,
         steady=0.25,
     )
 

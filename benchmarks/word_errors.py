@@ -113,7 +113,7 @@ def question() -> Question:
         does_not_say="how other speakers, rooms and telephones fare: it is seven short recordings.",
         rounds=2,
         warms_up=False,  # each round loads its models anew
-        round_s=26.0,
+        round_s=51.0,
         steady=0.25,
     )
 

@@ -11,12 +11,14 @@ import attrs
 from harness.machine import describe_machine
 from harness.question import Question, Round
 from harness.sides import open_sides
-from harness.verdicts import Answer, answer, is_settled
+from harness.verdicts import Answer, answer, is_settled, is_undecided
 
 __all__ = ["Asked", "ask", "least"]
 
 MOST = 3
 """A noisy question gets at most so many times its rounds."""
+KEPT_S = 90.0
+"""What is only noisy leaves so many seconds to those questions after it that have no verdict yet."""
 
 
 @final
@@ -51,8 +53,8 @@ def ask(
     """Measure and judge.
 
     A first round only warms up.  Then each round measures every side once, or as often as the question wants
-    the least of, in alternating order.  A noisy answer repeats them; what stays noisy is told as an interval
-    and not as a number.
+    the least of, in alternating order.  An answer that is noisy, or decides nothing, repeats them; what stays
+    noisy is told as an interval and not as a number.
 
     Args:
         question: what is asked.
@@ -85,13 +87,26 @@ def ask(
             advance(len(rounds) / planned)
             if len(rounds) == planned:
                 answers = answer(question, rounds)
-                again = min(most, planned * 2) - planned
                 round_s = (time.monotonic() - began) / (len(rounds) + question.warms_up)
-                if again and not is_settled(answers) and may_last(again * round_s):
-                    say("noisy: once more")
+                again = _rounds_more(answers, min(most, planned * 2) - planned, round_s, may_last)
+                if again:
+                    say("undecided or noisy: once more")
                     planned += again
     took_s = time.monotonic() - began
     return Asked(question, tuple(rounds), answers, machine, sides.left_out, took_s)
+
+
+def _rounds_more(
+    answers: Sequence[Answer], most: int, round_s: float, may_last: Callable[[float], bool]
+) -> int:
+    """Return how many rounds more are worth their time: for a verdict as many as there is time for."""
+    if is_settled(answers):
+        return 0
+    kept_s = 0.0 if is_undecided(answers) else KEPT_S
+    fewest = 1 if is_undecided(answers) else most
+    while most and not may_last(most * round_s + kept_s):
+        most = most - 1 if most > fewest else 0
+    return most
 
 
 def least(turns: Sequence[Round]) -> Round:

@@ -27,7 +27,7 @@ A ratio is taken within a round, so both its sides saw the same minute of the sa
 
 The last command asks everything and renews this page; it says first how long that will take.
 `voicetrio bench NAME` asks one question again, and `voicetrio bench --list` names them.
-Noise is measured again as long as `--minutes` allows it.
+What decides nothing is measured again as long as `--minutes` allows it, and noise if time is left then.
 A busy machine makes numbers larger and intervals wider, on both sides of a ratio: run it on a quiet one.
 All samples are in [`benchmarks/results.json`](../benchmarks/results.json).
 """  # noqa: E501

@@ -10,7 +10,7 @@ import attrs
 from harness.question import Figure, Question, Round, Target
 from harness.statistics import Estimate, estimate
 
-__all__ = ["Answer", "Verdict", "answer", "is_settled", "judge"]
+__all__ = ["Answer", "Verdict", "answer", "is_settled", "is_undecided", "judge"]
 
 Verdict: TypeAlias = Literal["pass", "fail", "undecided", "no target"]
 
@@ -61,12 +61,20 @@ def answer(question: Question, rounds: Sequence[Round]) -> tuple[Answer, ...]:
     return tuple(answers)
 
 
+def is_undecided(answers: Sequence[Answer]) -> bool:
+    """Whether a figure has a target and no verdict yet."""
+    return any(each.verdict == "undecided" for each in answers)
+
+
 def is_settled(answers: Sequence[Answer]) -> bool:
     """Whether more rounds would say nothing new.
 
-    A clear verdict settles a figure however wide its interval is; without one, the interval has to be narrow.
+    A figure with a target is settled by a verdict, however wide its interval is; one without, by a narrow
+    interval.
     """
-    return all(each.verdict in ("pass", "fail") or not each.is_noisy for each in answers)
+    return not is_undecided(answers) and not any(
+        each.is_noisy and each.verdict == "no target" for each in answers
+    )
 
 
 def _short(value: float) -> str:

@@ -95,7 +95,20 @@ def test_noise_is_not_measured_again_when_no_time_is_left_for_it():
     assert len(asked.rounds) == 3
     assert asked.is_noisy
     assert len(asked_for) == 1
-    assert 0 < asked_for[0] <= asked.took_s
+    assert asking.KEPT_S < asked_for[0] <= asking.KEPT_S + asked.took_s
+
+
+def test_what_decides_nothing_gets_as_many_rounds_as_there_is_time_for():
+    # Counts go up: a target in their middle is straddled by ever more of them.
+    figures = (Figure("calls", "", lambda r: r["counts"]["calls"], Target(at_most=3)),)
+    question = a_question(
+        Side("counts", FILE, "count"), figures=figures, rounds=4, steady=10.0, warms_up=False
+    )
+    answers = iter([False, False, True, False])
+    asked = asking.ask(question, may_last=lambda more_s: next(answers, False))
+    assert len(asked.rounds) == 6
+    assert [each.verdict for each in asked.answers] == ["undecided"]
+    assert len(asking.ask(question).rounds) == 4 * asking.MOST
 
 
 def test_a_question_that_needs_no_warming_up_keeps_its_first_round():

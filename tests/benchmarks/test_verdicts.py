@@ -3,7 +3,7 @@
 import pytest
 from harness.question import Figure, Question, Side, Target
 from harness.statistics import Estimate
-from harness.verdicts import answer, is_settled, judge
+from harness.verdicts import answer, is_settled, is_undecided, judge
 
 
 def an_estimate(low, high):
@@ -72,6 +72,14 @@ def test_a_clear_verdict_settles_a_noisy_figure():
     (only,) = answer(a_question(), rounds)
     assert only.is_noisy
     assert is_settled([only])
+
+
+def test_a_figure_at_its_target_is_not_settled_by_a_narrow_interval():
+    rounds = [{"ours": {"us": us}, "theirs": {"us": 1.0}} for us in (0.99, 1.01, 0.99, 1.01, 1.0)]
+    (only,) = answer(a_question(), rounds)
+    assert (only.verdict, only.is_noisy) == ("undecided", False)
+    assert is_undecided([only])
+    assert not is_settled([only])
 
 
 def test_a_question_needs_sides_with_names_of_their_own():
