@@ -86,7 +86,22 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         command_line.main([])
 
 
-def app_that_raises(error: Exception) -> App:
+@pytest.mark.parametrize("group", [False, True])
+def test_ctrl_c_is_status_130_wherever_it_was_met(group: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    error: BaseException = KeyboardInterrupt()
+    if group:
+        error = BaseExceptionGroup("nursery", [BaseExceptionGroup("inner", [error])])
+    monkeypatch.setattr(command_line, "app", app_that_raises(error))
+    assert command_line.main([]) == 130
+
+
+def test_another_group_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "app", app_that_raises(BaseExceptionGroup("g", [GeneratorExit()])))
+    with pytest.RaisesGroup(GeneratorExit):
+        command_line.main([])
+
+
+def app_that_raises(error: BaseException) -> App:
     app = App(result_action="return_value", exit_on_error=False, print_error=False)
 
     @app.default

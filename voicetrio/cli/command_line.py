@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 from voicetrio.cli.config_file import take_from_file
 from voicetrio.cli.console import print_error
 from voicetrio.cli.running import INTERRUPTED, expected_errors
+from voicetrio.runtime.failures import leaves
 from voicetrio.version import __version__
 
 __all__ = ["app", "main"]
@@ -76,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for cause in expected:
             print_error(_one_line(_describe(cause)))
         return FAILED
+    except BaseExceptionGroup as group:
+        # A simulation meets Ctrl-C in one of its nurseries.
+        if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves(group)):
+            return INTERRUPTED
+        raise
     return status if isinstance(status, int) else 0
 
 
