@@ -102,7 +102,12 @@ def test_another_group_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def app_that_raises(error: BaseException) -> App:
-    app = App(result_action="return_value", exit_on_error=False, print_error=False)
+    app = App(
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
 
     @app.default
     def fail() -> None:

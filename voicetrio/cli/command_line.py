@@ -31,6 +31,7 @@ app = App(
     result_action="return_value",
     exit_on_error=False,
     print_error=False,
+    suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=()),
     config=(take_from_file,),
 )
