@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import voicetrio.cli.command_line as command_line
+from voicetrio.audio import read_wav
 from voicetrio.cli.measures import word_error_rate
 
 COMMAND = (sys.executable, "-m", "voicetrio")
@@ -86,6 +87,16 @@ def test_what_is_said_through_a_pipe_is_transcribed() -> None:
     heard = run("transcribe", "--format", "json", "--quiet", stdin=said.stdout)
     assert heard.returncode == 0, heard.stderr
     assert word_error_rate(text, json.loads(heard.stdout)["text"]) <= 0.2
+
+
+@pytest.mark.models
+def test_it_says_what_it_wrote(tmp_path: Path) -> None:
+    said = run("say", "One two three.", "-o", str(tmp_path / "a.wav"))
+    assert said.returncode == 0
+    samples, rate = read_wav(tmp_path / "a.wav")
+    assert said.stderr.decode() == f"{tmp_path / 'a.wav'}: {samples.size / rate:.1f} s\n"
+    said = run("say", "One two three.", "-o", str(tmp_path / "a.wav"), "--quiet")
+    assert (said.returncode, said.stderr) == (0, b"")
 
 
 @pytest.mark.models

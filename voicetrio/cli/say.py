@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from voicetrio.audio.codecs import FORMATS, audio_format
 from voicetrio.audio.codecs.settings import make_settings
-from voicetrio.cli.console import make_progress
+from voicetrio.cli.console import make_console, make_progress
 from voicetrio.cli.files import STANDARD, check_output, decode_text
 from voicetrio.cli.running import StopRequest, run_command
 from voicetrio.errors import ConfigError
@@ -134,8 +134,11 @@ async def _say(options: _Options, _stop: StopRequest) -> int:
             if options.out == STANDARD:
                 await render(rendering, engines, _to_standard_output)
             else:
-                body, _, _ = await render_whole(rendering, engines, on_piece=advance)
+                body, count, _ = await render_whole(rendering, engines, on_piece=advance)
                 await trio.Path(options.out).write_bytes(body)
+    if not options.quiet:
+        length_s = count / rendering.request.rate
+        make_console(stderr=True).print(f"{options.out}: {length_s:.1f} s", markup=False, soft_wrap=True)
     return 0
 
 

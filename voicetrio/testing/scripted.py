@@ -193,19 +193,23 @@ class ScriptedSTT:
     async def _decode(
         self, decodes: trio.abc.ReceiveChannel[_Segment], outlet: trio.abc.SendChannel[Transcript]
     ) -> None:
-        async for segment in decodes:
-            assert segment.stop is not None
-            decode_s = self._decode_s if segment.heard.decode_s is None else segment.heard.decode_s
-            await trio.sleep_until(max(segment.stopped_at + decode_s, trio.current_time()))
-            transcript = Transcript(
-                text=segment.heard.text,
-                final=True,
-                start=segment.start,
-                position=segment.stop,
-                words=self._words(segment.heard.text, segment.start, segment.stop),
-                decode_s=trio.current_time() - segment.stopped_at,
-            )
-            await outlet.send(transcript)
+        async with decodes:
+            async for segment in decodes:
+                await outlet.send(await self._transcribe(segment))
+
+    async def _transcribe(self, segment: _Segment) -> Transcript:
+        """Return what was heard, when the decode is over."""
+        assert segment.stop is not None
+        decode_s = self._decode_s if segment.heard.decode_s is None else segment.heard.decode_s
+        await trio.sleep_until(max(segment.stopped_at + decode_s, trio.current_time()))
+        return Transcript(
+            text=segment.heard.text,
+            final=True,
+            start=segment.start,
+            position=segment.stop,
+            words=self._words(segment.heard.text, segment.start, segment.stop),
+            decode_s=trio.current_time() - segment.stopped_at,
+        )
 
     @staticmethod
     def _words(text: str, start: int, stop: int) -> tuple[TranscriptWord, ...]:

@@ -111,10 +111,9 @@ class _Stream:
         await self._send(
             {"type": "started", "format": rendering.format.name, "sample_rate": rendering.request.rate}
         )
-        sender, inlet = trio.open_memory_channel[str | None](TEXTS_AHEAD)
         count = 0
         # Listening belongs to the producer, so that a client that leaves ends the speaking as well.
-        speak = partial(self._listen_and_speak, rendering, sender, inlet)
+        speak = partial(self._listen_and_speak, rendering)
         async with (
             open_stream_encoder(
                 rendering.format.name, rendering.request.rate, **rendering.settings
@@ -130,14 +129,9 @@ class _Stream:
             await self._send_audio(await encoder.finish())
         await self._send({"type": "done", "samples": count})
 
-    async def _listen_and_speak(
-        self,
-        rendering: Rendering,
-        sender: trio.MemorySendChannel[str | None],
-        inlet: trio.MemoryReceiveChannel[str | None],
-        outlet: trio.abc.SendChannel[Any],
-    ) -> None:
+    async def _listen_and_speak(self, rendering: Rendering, outlet: trio.abc.SendChannel[Any]) -> None:
         await trio.lowlevel.checkpoint()
+        sender, inlet = trio.open_memory_channel[str | None](TEXTS_AHEAD)
         speak = partial(
             speak_texts, inlet, rendering.request, self._service.engines, session=rendering.session
         )
@@ -159,7 +153,7 @@ class _Stream:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
-            with trio.CancelScope() as speaking:  # noqa: ASYNC912
+            with inlet, trio.CancelScope() as speaking:  # noqa: ASYNC912
                 try:
                     await speak(outlet)
                 except Exception as error:
