@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from voicetrio.connection.answers import check_json_object, error_of_status
 from voicetrio.connection.error_text import text_of_error
@@ -26,6 +28,23 @@ def test_retry_after_may_be_seconds_or_a_date():
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     assert retry_after_s(later) == pytest.approx(100, abs=5)
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mon, {} Jan 2024 00:00:00 GMT",
+        "Mon, 01 Jan {} 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 {}",
+        "Mon, 01 Jan 2024 {}:00:00 GMT",
+        "{}",
+    ],
+)
+@given(number=st.integers(-(10**30), 10**30))
+@example(number=1 << 31)
+def test_a_retry_after_that_no_calendar_has_says_nothing(text: str, number: int) -> None:
+    seconds = retry_after_s(text.format(number))
+    assert seconds is None or seconds >= 0
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "Wed, 21 Oct 2015 07:28:00"])

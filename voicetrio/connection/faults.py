@@ -92,11 +92,11 @@ def retry_after_s(text: str | None) -> float | None:
     except ValueError:
         try:
             date = email.utils.parsedate_to_datetime(text)
-        except ValueError:
+            # Without a zone it is meant as UTC, as HTTP's dates are.
+            date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+            seconds = (date - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        # Without a zone it is meant as UTC, as HTTP's dates are.
-        date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
-        seconds = (date - datetime.now(UTC)).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
