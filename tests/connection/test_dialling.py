@@ -299,6 +299,30 @@ async def test_a_proxy_that_refuses_says_so():
     assert caught.value.fault == "credentials"
 
 
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"",
+        b"\x05\x00",
+        b"HTTP/1.1 200 " + b"x" * 10_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 407 No\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 407 No\r\nContent-Length: 99999999999999\r\n\r\n",
+    ],
+    ids=["nothing", "socks", "long", "many", "coding", "body"],
+)
+async def test_a_proxy_that_answers_oddly_is_one_error(answered: bytes):
+    async def script(stream: trio.abc.Stream, _request: str) -> None:
+        await stream.send_all(answered)
+        await stream.aclose()
+
+    async with serve_http(script) as server:
+        dial = websocket_dialler("ws://service.example/", proxy=f"http://127.0.0.1:{server.port}")
+        with pytest.raises(HandshakeFailed, match=r"the proxy 127\.0\.0\.1:\d+ "):
+            async with dial(SocketLimits()):
+                pass
+
+
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1/path", "ftp://x", "http://", "http://x:port"])
 def test_a_proxy_that_cannot_be_used_is_one_clear_error(proxy: str):
     with pytest.raises(ConfigError, match="prox"):

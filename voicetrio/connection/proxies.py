@@ -12,7 +12,7 @@ import ssl
 from importlib.util import find_spec
 
 import trio
-from websockets.exceptions import InvalidProxy
+from websockets.exceptions import InvalidHandshake, InvalidProxy
 from websockets.http11 import Response
 from websockets.proxy import Proxy, get_proxy, parse_proxy, prepare_connect_request
 from websockets.streams import StreamReader
@@ -117,5 +117,5 @@ async def _ask(stream: trio.abc.Stream, proxy: Proxy, uri: WebSocketURI) -> None
         status = stop.value.status_code
         if not 200 <= status < 300:
             raise HandshakeFailed(f"{_name(proxy)} refuses to connect", status=status) from None
-    except (EOFError, ValueError) as error:
+    except (EOFError, ValueError, NotImplementedError, InvalidHandshake) as error:
         raise HandshakeFailed(f"{_name(proxy)} does not speak HTTP") from error
