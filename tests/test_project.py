@@ -44,10 +44,22 @@ def test_the_changelog_speaks_of_this_version_or_of_what_is_not_yet_released() -
 
 
 def test_every_relative_link_of_the_documents_leads_somewhere() -> None:
-    broken = [
-        f"{document.name}: {target}"
-        for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
-        if "://" not in target and not (document.parent / target).exists()
-    ]
+    broken = []
+    for document in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")):
+        for link in re.findall(r"\]\(([^)]+)\)", prose(document)):
+            target, _, anchor = link.partition("#")
+            if "://" not in link:
+                leads_to = document.parent / target if target else document
+                if not leads_to.exists() or (anchor and anchor not in anchors(leads_to)):
+                    broken.append(f"{document.name}: {link}")
     assert not broken
+
+
+def prose(document: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what links can name in a page: its headings as GitHub spells them."""
+    headings = re.findall(r"^#+ (.+)$", prose(document), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -23,7 +23,7 @@ import trio
 
 from voicetrio.errors import ConfigError, MissingExtra
 from voicetrio.runtime.failures import contained
-from voicetrio.server.listening import Listening, open_listeners
+from voicetrio.server.listening import Listening, open_listeners, refuse_unheard
 
 __all__ = ["AsgiApp", "HttpServer", "HttpStatistics", "serve_http"]
 
@@ -34,9 +34,8 @@ AsgiApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 WRITE_AT_ONCE: Final = 1 << 16
 """Bytes under one write deadline: a slow but living client gets them through."""
-_BUSY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-)
+RETRY_AFTER_S: Final = 1
+"""What a client over the limit is told to wait."""
 
 
 @attrs.frozen
@@ -162,7 +161,7 @@ class HttpServer(Listening):
         self._accepted += 1
         if self._open >= self._max_connections:
             self._refused += 1
-            await _refuse(stream)
+            await refuse_unheard(stream, RETRY_AFTER_S)
             return
         self._open += 1
         guarded = _GuardedStream(stream, self._stall_s)
@@ -187,12 +186,6 @@ async def _abort_when_cancelled(guarded: _GuardedStream) -> None:
         await trio.sleep_forever()
     finally:
         guarded.abort()
-
-
-async def _refuse(stream: trio.SocketStream) -> None:
-    with trio.move_on_after(1.0), suppress(trio.BrokenResourceError):
-        await stream.send_all(_BUSY)
-    await trio.aclose_forcefully(stream)
 
 
 async def serve_http(

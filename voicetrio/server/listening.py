@@ -13,11 +13,22 @@ import trio
 
 from voicetrio.errors import ConfigError
 
-__all__ = ["Listening", "is_loopback", "open_listeners", "open_tls", "remote_of", "shape_buffers"]
+__all__ = [
+    "Listening",
+    "is_loopback",
+    "open_listeners",
+    "open_tls",
+    "refuse_unheard",
+    "remote_of",
+    "shape_buffers",
+]
 
 SEND_BUFFER_BYTES = 65536
 """Of the kernel, for each socket: about a second of audio, so that a peer that stops reading is noticed."""
 RECEIVE_BUFFER_BYTES = 131072
+_UNHEARD = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 class Listening:
@@ -67,6 +78,13 @@ def shape_buffers(stream: trio.SocketStream) -> None:
     """Give an accepted socket its small send buffer."""
     with suppress(OSError):  # it may have left already: the handshake notices
         stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+async def refuse_unheard(stream: trio.SocketStream, retry_after_s: int) -> None:
+    """Answer 503 to a client that was not listened to; a second at most."""
+    with trio.move_on_after(1.0), suppress(trio.BrokenResourceError):
+        await stream.send_all(_UNHEARD % retry_after_s)
+    await trio.aclose_forcefully(stream)
 
 
 def remote_of(stream: trio.SocketStream) -> str:

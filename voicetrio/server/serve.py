@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, final
 
@@ -42,7 +41,14 @@ from voicetrio.server.admission import Admission, AdmissionStatistics
 from voicetrio.server.authentication import Authenticator
 from voicetrio.server.draining import Drain
 from voicetrio.server.entrance import Entrance, Newcomer, Returning
-from voicetrio.server.listening import Listening, is_loopback, open_listeners, remote_of, shape_buffers
+from voicetrio.server.listening import (
+    Listening,
+    is_loopback,
+    open_listeners,
+    refuse_unheard,
+    remote_of,
+    shape_buffers,
+)
 from voicetrio.server.load import LagStatistics, LoadWatch, PoolSource
 from voicetrio.server.origins import OriginRule
 from voicetrio.server.sessions import Handler, Sessions
@@ -60,9 +66,6 @@ PlainAnswers: TypeAlias = Callable[[UpgradeRequest], PlainAnswer | None]
 """Answers GETs that ask for no WebSocket, such as a browser's for a page; None for what it does not know."""
 
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
-_UNHEARD = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-)
 
 
 @attrs.frozen(kw_only=True)
@@ -228,7 +231,9 @@ class SessionServer(Listening):
         await trio.lowlevel.checkpoint()
         remote = remote_of(stream)
         if self._handshakes >= self.settings.max_handshakes:
-            await self._refuse_unheard(stream)
+            self._admission.count_refused("handshakes")
+            self._refused += 1
+            await refuse_unheard(stream, self.settings.retry_after_s)
             return
         self._sockets += 1
         try:
@@ -248,13 +253,6 @@ class SessionServer(Listening):
                 _log.info("a connection from %s did not open: %s", remote, error)
             case _:
                 _log.error("a connection from %s failed", remote, exc_info=error)
-
-    async def _refuse_unheard(self, stream: trio.SocketStream) -> None:
-        self._admission.count_refused("handshakes")
-        self._refused += 1
-        with trio.move_on_after(1.0), suppress(trio.BrokenResourceError):
-            await stream.send_all(_UNHEARD % self.settings.retry_after_s)
-        await trio.aclose_forcefully(stream)
 
     async def _attach(self, nursery: trio.Nursery, tcp: trio.SocketStream, remote: str) -> None:
         shape_buffers(tcp)
