@@ -202,11 +202,12 @@ class LinkReceiver(trio.abc.ReceiveChannel[ReceiveT]):
     async def __anext__(self) -> ReceiveT:
         """Return the next item; the end of the stream ends the loop.  Otherwise as ``receive``.
 
-        It does not call ``receive``: a loop over its inlet is what most stages are, and one coroutine less is
-        a twentieth of what a stage costs a frame.
+        It calls neither ``receive`` nor ``Link.must_wait``: a loop over its inlet is what most stages are, and
+        one coroutine less is a twentieth of what a stage costs a frame, one property less a fiftieth.
         """
         try:
-            if not self._closed and self.link.must_wait:
+            link = self.link
+            if not (self._closed or link._items or link.sending or link._broken) and link.senders:
                 return await wait_task_rescheduled(self._wait_in_line())  # type: ignore[no-any-return]
             await checkpoint_if_cancelled()
             item = self.receive_nowait()
