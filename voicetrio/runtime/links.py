@@ -202,8 +202,8 @@ class LinkReceiver(trio.abc.ReceiveChannel[ReceiveT]):
     async def __anext__(self) -> ReceiveT:
         """Return the next item; the end of the stream ends the loop.  Otherwise as ``receive``.
 
-        It calls neither ``receive`` nor ``Link.must_wait``: a loop over its inlet is what most stages are, and
-        one coroutine less is a twentieth of what a stage costs a frame, one property less a fiftieth.
+        It calls neither ``receive`` nor ``Link.must_wait``: a loop over its inlet is what most stages are.
+        One coroutine less is a twentieth of what a stage costs a frame, one property less a fiftieth.
         """
         try:
             link = self.link
