@@ -61,6 +61,8 @@ class Driver:
         self._pong = b""
         self._pending = bytearray()
         self._eof = False
+        self.has_output = False
+        """True when ``take_output`` has something to give."""
         self._kind: Opcode | None = None
         self._fragments: list[bytes] = []
         self._ping_count = 0
@@ -77,11 +79,6 @@ class Driver:
     def may_drop(self) -> bool:
         """True when our close was answered and we accepted: it is ours to drop the socket (section 7.1.1)."""
         return self._protocol.side is SERVER and self._protocol.close_rcvd_then_sent is False
-
-    @property
-    def has_output(self) -> bool:
-        """True when ``take_output`` has something to give."""
-        return bool(self._pong or self._pending or self._eof)
 
     def receive(self, data: bytes) -> list[Message]:
         """Take bytes from the network, ``b""`` at its end; return the messages that are complete now."""
@@ -210,6 +207,7 @@ class Driver:
         """Return what has to be written, and whether the sending side ends after it."""
         output, eof = self._pong + self._pending, self._eof
         self._pong, self._pending, self._eof = b"", bytearray(), False
+        self.has_output = False
         return bytes(output), eof
 
     def outcome(self) -> SocketClosed:
@@ -266,6 +264,7 @@ class Driver:
                 self._pong = write
             else:
                 self._pending += write
+            self.has_output = True
         error = self._protocol.parser_exc
         if self._violation is None and isinstance(error, PayloadTooBig):
             self._violation = f"a message is longer than {self._limits.max_message_bytes} bytes"
