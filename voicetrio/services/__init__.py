@@ -3,8 +3,8 @@
 Where to look:
 
 - the interfaces: ``stt``, ``tts``, ``llm``, ``vad``, ``speech_model``;
-- a recogniser behind a WebSocket: a vendor's class extends ``streaming_stt``, or ``streaming_turns`` where the
-  vendor decides turns; its wire is a ``hearing_wire``, mostly a ``json_hearing``; ``hearing_run`` and
+- a recogniser behind a WebSocket: a vendor's class extends ``streaming_stt``, or ``streaming_turns`` where
+  the vendor decides turns; its wire is a ``hearing_wire``, mostly a ``json_hearing``; ``hearing_run`` and
   ``hearing_stream`` do the rest;
 - a voice behind a WebSocket: ``streaming_tts``, ``voice_wire`` and ``voice_line`` in the same places;
 - what all wires need: ``wires``, ``credentials``;

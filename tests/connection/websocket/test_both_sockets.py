@@ -263,10 +263,14 @@ async def test_an_exception_of_the_block_passes_as_it_is_and_says_going_away(kin
 
 
 async def test_what_a_block_raises_while_it_is_cancelled_is_not_lost(kind: Kind, autojump_clock):
-    with pytest.raises(KeyError, match="mine"), trio.CancelScope() as scope:
-        async with open_pair(kind) as (_socket, _raw):
-            scope.cancel()
-            raise KeyError("mine")
+    async def use(scope: trio.CancelScope) -> None:
+        with scope:
+            async with open_pair(kind):
+                scope.cancel()
+                raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await use(trio.CancelScope())
 
 
 async def test_a_cancelled_block_drops_the_socket_with_no_more_than_a_last_word(kind: Kind, autojump_clock):
