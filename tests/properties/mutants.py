@@ -22,8 +22,8 @@ from voicetrio.conversation.tool_calls import ToolRunner
 from voicetrio.errors import PeerGone
 from voicetrio.events import Event, Failure
 from voicetrio.frames import AudioFrame
+from voicetrio.runtime import close_watch as close_watch_module
 from voicetrio.runtime import pipeline as pipeline_module
-from voicetrio.runtime import session as session_module
 from voicetrio.runtime.deadlines import Deadlines
 from voicetrio.runtime.inbound import SessionInbound
 from voicetrio.runtime.outbox import Gate, Outbox
@@ -126,7 +126,7 @@ def shield_without_a_deadline() -> Iterator[None]:
         return 0
 
     with (
-        patch.object(session_module, "break_shields", leave_alone),
+        patch.object(close_watch_module, "break_shields", leave_alone),
         patch.object(Deadlines, "cleanup", cleanup),
     ):
         yield
