@@ -19,6 +19,8 @@ from voicetrio.runtime.branch_health import open_branch_health
 from voicetrio.runtime.idle_models import open_idle_model
 from voicetrio.runtime.producing import open_produced
 from voicetrio.runtime.session import open_session
+from voicetrio.testing.faults.proxy import open_fault_proxy
+from voicetrio.testing.faults.sockets import RefuseUpgrade, open_faulty_server
 
 
 async def raise_after(seconds: float, error: BaseException) -> None:
@@ -135,7 +137,18 @@ OPENERS: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {
     "produced": lambda: open_produced(wait_for_ever, ahead=1),
     "idle model": lambda: open_idle_model("model", object, idle_s=math.inf),
     "branch health": lambda: open_branch_health(wait_for_ever),
+    "fault proxy": lambda: open_fault_proxy("127.0.0.1", 1),
+    "faulty server": lambda: open_faulty_server(RefuseUpgrade()),
 }
+
+
+@pytest.mark.parametrize("name", OPENERS)
+async def test_what_a_block_raises_comes_out_as_it_is(
+    name: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with OPENERS[name]():
+            raise KeyError("mine")
 
 
 @pytest.mark.parametrize("name", OPENERS)

@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from voicetrio.errors import ConfigError
+from voicetrio.runtime.attendants import open_attendants
 from voicetrio.testing.faults.sockets import reset_stream
 
 __all__ = ["FaultProxy", "NetworkFaults", "ProxyStatistics", "open_fault_proxy"]
@@ -197,7 +198,6 @@ async def open_fault_proxy(
             async with client, server:
                 await proxy._carry(client, server)
 
-    async with trio.open_nursery() as nursery:
+    async with open_attendants() as nursery:
         await nursery.start(trio.serve_listeners, handle, listeners, name="fault proxy")
         yield proxy
-        nursery.cancel_scope.cancel()

@@ -23,6 +23,8 @@ from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
+from voicetrio.runtime.attendants import open_attendants
+
 __all__ = [
     "CloseWith",
     "FaultyServer",
@@ -246,10 +248,9 @@ async def open_faulty_server(fault: FaultPlan) -> AsyncIterator[FaultyServer]:
         server.times.append(trio.current_time())
         await _serve(stream, fault if isinstance(fault, SocketFault) else fault(number))
 
-    async with trio.open_nursery() as nursery:
+    async with open_attendants() as nursery:
         await nursery.start(trio.serve_listeners, handle, listeners, name="faulty server")
         yield server
-        nursery.cancel_scope.cancel()
 
 
 async def _serve(stream: trio.SocketStream, fault: SocketFault) -> None:
