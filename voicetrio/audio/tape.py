@@ -45,8 +45,11 @@ class Tape:
 
     def read(self, start: int, count: int) -> Samples:
         """Return the samples from ``start`` on, up to ``count``; what was forgotten is left out."""
-        stop = min(start + count, self.end)
-        start = max(start, self.start)
+        stop = start + count
+        if stop > self.end:
+            stop = self.end
+        if start < self.start:
+            start = self.start
         if start >= stop:
             return np.empty(0, dtype=np.int16)
         first = bisect_right(self._starts, start) - 1

@@ -164,7 +164,7 @@ class Listening:
             if follows_gap:
                 self._vad.reset()
             probability = self._vad.probability(samples)
-            changes += self._activity.feed(start, start + self._vad.window, probability, now)
+            changes += self._activity.feed(start, start + samples.size, probability, now)
         if self._to_stt_rate is None or self._silence is None:
             return self._judge(changes, inbox) if changes else ()
         is_shared = self._to_stt_rate is self._to_vad_rate
@@ -348,12 +348,14 @@ class _Windows:
                 self._follows_gap = frame.position - self._next > self._gap
                 self._held = b""  # a window never spans a gap
             pcm = self._held + frame.pcm
-            self._next = frame.end
-            position = self._next - len(pcm) // BYTES_PER_SAMPLE
-            whole = len(pcm) - len(pcm) % size
-            for at in range(0, whole, size):
+            self._next = end = frame.end
+            filled = len(pcm)
+            position = end - filled // BYTES_PER_SAMPLE
+            at = 0
+            while filled - at >= size:
                 samples = np.frombuffer(pcm, np.int16, self._window, at)
                 windows.append((position + at // BYTES_PER_SAMPLE, samples, self._follows_gap))
                 self._follows_gap = False
-            self._held = pcm[whole:]
+                at += size
+            self._held = pcm[at:]
         return windows

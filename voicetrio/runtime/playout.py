@@ -320,7 +320,8 @@ class Playout:
                 self._mixer.skip(round(slip_s * self.rate))
                 self._slips.add(slip_s)
             self._tick()
-        self._tell_slips(now)
+        if pacer.slips:
+            self._tell_slips(now)
 
     def _tell_slips(self, now: float, *, last: bool = False) -> None:
         told = self._slips.take(now, last=last)
