@@ -36,6 +36,7 @@ def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[byte
         (["say", "--bogus"], "there is no option --bogus"),
         (["transcribe", "--bogus"], "there is no option --bogus"),
         (["transcribe", "missing.wav"], "missing.wav: No such file or directory"),
+        (["transcribe", "missing.wav", "--words"], "--words needs --format verbose_json"),
         (["speech", "--host", "0.0.0.0"], "--allow-anonymous"),
         (["speech", "--workers", "0"], "at least 1 worker, not 0"),
         (["speech", "--engine", "zork"], "there is no engine 'zork'"),

@@ -64,6 +64,8 @@ def transcribe(
     """
     if file.startswith("--"):
         raise ConfigError(f"there is no option {file}")
+    if words and format != "verbose_json":
+        raise ConfigError("--words needs --format verbose_json: the other formats have no room for them")
     check_output(out)
     options = _Options(
         file=file, out=out, format=format, words=words, whisper=whisper, max_s=max_s, quiet=quiet
