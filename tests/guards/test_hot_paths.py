@@ -28,9 +28,9 @@ from voicetrio.transports.websocket import WebSocketPeer
 FRAME = AudioFrame.silence(320, 16_000)
 BED = (np.random.default_rng(1).standard_normal(24_000) * 300).astype(np.int16)
 SLACK = 7 / 6
-TICK_CALLS = 115
-TICK_OVER_WEBSOCKET_CALLS = 116
-FRAME_FROM_WEBSOCKET_CALLS = 86
+TICK_CALLS = 110
+TICK_OVER_WEBSOCKET_CALLS = 107
+FRAME_FROM_WEBSOCKET_CALLS = 79
 TICK_S = 0.02
 
 
