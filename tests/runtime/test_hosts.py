@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import select
 import socket
+from contextlib import ExitStack
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 import trio
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicetrio.runtime.guests import STEP_S, Guest
-from voicetrio.runtime.hosts import Host, alarm_host, open_host, socket_host
+from voicetrio.runtime.hosts import MANY, Host, alarm_host, open_host, socket_host
 
 needs_epoll = pytest.mark.skipif(not hasattr(select, "epoll"), reason="needs epoll")
 who: ContextVar[str] = ContextVar("who", default="nobody")
@@ -266,3 +268,76 @@ async def test_without_a_server_each_reads_its_own_socket() -> None:
     async with open_host():
         assert socket_host() is not None
     assert socket_host() is None
+
+
+@needs_epoll
+async def test_a_socket_that_is_let_go_of_while_another_is_read_is_not_read() -> None:
+    order: list[str] = []
+    (a, to_a), (b, to_b) = pair(), pair()
+    with trio.fail_after(10), a, b, to_a, to_b:
+        async with open_host():
+            watched = {"a": ExitStack(), "b": ExitStack()}
+
+            def read(name: str, other: str, ours: socket.socket) -> None:
+                order.append(name)
+                ours.recv(1)
+                watched[other].close()
+
+            host = socket_host()
+            with watched["a"], watched["b"]:
+                watched["a"].enter_context(host.watching(a.fileno(), lambda: read("a", "b", a)))
+                watched["b"].enter_context(host.watching(b.fileno(), lambda: read("b", "a", b)))
+                to_a.send(b"x")
+                to_b.send(b"x")
+                await settle()
+    assert len(order) == 1
+
+
+@needs_epoll
+async def test_of_many_sockets_each_is_read_however_often_something_comes() -> None:
+    count = MANY + 1
+    got = [b""] * count
+    done = trio.Event()
+    pairs = [pair() for _ in range(count)]
+
+    def read(number: int) -> None:
+        got[number] += pairs[number][0].recv(100)
+        if all(len(data) == 3 for data in got):
+            done.set()
+        elif len(got[number]) < 3:
+            pairs[number][1].send(b".")
+
+    with trio.fail_after(10), ExitStack() as sockets:
+        for ours, theirs in pairs:
+            sockets.enter_context(ours)
+            sockets.enter_context(theirs)
+        async with open_host():
+            with ExitStack() as watched:
+                for number, (ours, theirs) in enumerate(pairs):
+                    watched.enter_context(socket_host().watching(ours.fileno(), partial(read, number)))
+                    theirs.send(b".")
+                await done.wait()
+    assert got == [b"..."] * count
+
+
+async def test_without_epoll_a_host_keeps_the_time_and_reads_no_sockets(autojump_clock, monkeypatch) -> None:
+    monkeypatch.delattr(select, "epoll", raising=False)
+    rung: list[float] = []
+    async with open_host():
+        assert socket_host() is None
+        alarm_host().alarm(lambda: rung.append(trio.current_time())).set(trio.current_time() + 1)
+        await trio.sleep(2)
+    assert len(rung) == 1
+
+
+async def test_an_alarm_that_another_one_puts_off_does_not_ring_before(autojump_clock) -> None:
+    start = trio.current_time()
+    rung: list[float] = []
+    async with open_host():
+        host = alarm_host()
+        second = host.alarm(lambda: rung.append(trio.current_time() - start))
+        first = host.alarm(lambda: second.set(start + 3))
+        first.set(start + 1)
+        second.set(start + 1)
+        await trio.sleep(5)
+    assert rung == [pytest.approx(3)]

@@ -25,7 +25,7 @@ import trio
 
 from voicetrio.runtime.guests import STEP_S, Guest
 
-__all__ = ["Alarm", "Host", "alarm_host", "open_host", "socket_host"]
+__all__ = ["MANY", "Alarm", "Host", "alarm_host", "open_host", "socket_host"]
 
 MANY: Final = 16
 REST_S: Final = 0.002
