@@ -3,7 +3,7 @@
     python benchmarks/pacing.py [--effort E] [--json]
 
 1, 50, 100 and 200 sessions in one process and on one core, each with a looping bed, so that each makes 50
-frames a second; their phases are spread.  The floor is as many tasks that only sleep until the same
+frames a second; their phases are spread evenly.  The floor is as many tasks that only sleep until such
 deadlines.  Measured is when a tick or a task that slept goes on, before it does anything.  *Loaded* means
 that another process wants the whole core, too.
 """
@@ -94,8 +94,8 @@ async def sessions(count: int) -> list[float]:
         async for _ in context.inlet:
             pass
 
-    async def one(phase_s: float) -> None:
-        await trio.sleep(phase_s)
+    async def one(begins_s: float) -> None:
+        await trio.sleep(begins_s)
         transport, _far_end = memory_peer(max_recorded=10)
         async with open_session(transport, listen) as session:
             note_ticks(session.playout._pacer, window)
@@ -104,7 +104,9 @@ async def sessions(count: int) -> list[float]:
 
     async with open_host(), trio.open_nursery() as nursery:
         for index in range(count):
-            nursery.start_soon(one, TICK_S * index / count)
+            # One after the other: those that open at once delay each other, and their phases are chance.
+            whole_ticks = math.ceil(OPENING_S * index / TICK_S)
+            nursery.start_soon(one, TICK_S * (whole_ticks + index / count))
     return window.late_s
 
 
@@ -162,9 +164,10 @@ def question() -> Question:
         sides=tuple(sides),
         figures=(*ratios, *figures),
         does_not_say=(
-            "how late audio arrives: a peer has a lead's worth of it in its buffer.  The sessions do work in "
-            "each tick and the sleepers none: of many that are due together the last waits for the rest.  "
-            "Both wake by trio's timer, which counts whole milliseconds."
+            "how late audio arrives: a peer has a lead's worth of it in its buffer.  Phases are spread "
+            "evenly on both sides; sessions that began in one moment tick together.  The sessions do "
+            "work in each tick and the sleepers none: of many that are due together the last waits for "
+            "the rest.  Both wake by trio's timer, which counts whole milliseconds."
         ),
         rounds=5,
         warms_up=False,  # each part has its own
