@@ -129,10 +129,12 @@ class Speech:
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _wait_for_room(self) -> None:
-        while self._is_far_ahead:
+        while True:
             self._room = trio.Event()
             await self._room.wait()
             self._check()
+            if not self._is_far_ahead:
+                return
 
     @property
     def _is_far_ahead(self) -> bool:
