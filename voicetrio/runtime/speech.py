@@ -128,13 +128,11 @@ class Speech:
                 return
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    async def _wait_for_room(self) -> None:
-        while True:
+    async def _wait_for_room(self) -> None:  # noqa: ASYNC910  # it is called when there is none
+        while self._is_far_ahead:
             self._room = trio.Event()
             await self._room.wait()
             self._check()
-            if not self._is_far_ahead:
-                return
 
     @property
     def _is_far_ahead(self) -> bool:
