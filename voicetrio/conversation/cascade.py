@@ -124,24 +124,23 @@ class CascadeReplier:
         """Cut the model's text into clauses for the voice; return why the text is incomplete, if it is."""
         splitter = ClauseSplitter(self._settings.clauses)
         failure: BaseException | None = None
-        while True:
-            try:
-                with trio.fail_after(self._settings.stall_s):
-                    piece = await pieces.receive()
-            except trio.EndOfChannel:
-                break
-            except LinkBroken as broken:
-                failure = broken.cause
-                break
-            except trio.TooSlowError:
-                failure = _stalled("language model", self._settings.stall_s)
-                break
-            if isinstance(piece, ToolCall):
-                calls.append(piece)
-                continue
-            round.add_text(piece.text)
-            for clause in splitter.feed(piece.text):
-                await self._hand_over(clause, to_voice, round, debts)
+        stall_s = self._settings.stall_s
+        try:
+            # One for all pieces: there are many, and a scope costs more than a piece.
+            with trio.CancelScope(deadline=trio.current_time() + stall_s) as waiting:
+                async for piece in pieces:
+                    waiting.deadline = math.inf
+                    if isinstance(piece, ToolCall):
+                        calls.append(piece)
+                    else:
+                        round.add_text(piece.text)
+                        for clause in splitter.feed(piece.text):
+                            await self._hand_over(clause, to_voice, round, debts)
+                    waiting.deadline = trio.current_time() + stall_s
+            if waiting.cancelled_caught:
+                failure = _stalled("language model", stall_s)
+        except LinkBroken as broken:
+            failure = broken.cause
         # A clause that a failure cut short is not said.
         for clause in () if failure is not None else splitter.flush():
             await self._hand_over(clause, to_voice, round, debts)
