@@ -42,8 +42,16 @@ def test_a_core_that_is_not_full_and_runs_dry_is_given_less(monkeypatch):
     probe, tried = machine(100.0, runs_dry_from=100)
     *_, last = rounds(monkeypatch, probe, 4)
     assert last["sessions"] < 100
-    assert min(tried) < 100
-    assert any(answer["underruns"] for answer in rounds(monkeypatch, probe, 1))
+    assert tried[0] >= 100 > min(tried)
+
+
+def test_where_the_carried_count_more_are_tried_while_there_is_room(monkeypatch):
+    probe, tried = machine(100.0)
+    monkeypatch.setattr(sessions, "probe", probe)
+    monkeypatch.setattr(sessions, "_aims", {})
+    fits = sessions.CORE_SHARE / (100e-6 * sessions.TICK_HZ)
+    assert fits * 0.97 <= sessions.carried("agent", counts=True)["sessions"] <= fits
+    assert tried == sorted(tried)
 
 
 @pytest.mark.parametrize(
