@@ -45,6 +45,12 @@ def test_a_core_that_is_not_full_and_runs_dry_is_given_less(monkeypatch):
     assert tried[0] >= 100 > min(tried)
 
 
+def test_a_round_goes_on_until_something_is_carried(monkeypatch):
+    probe, tried = machine(100.0, runs_dry_from=80)
+    assert rounds(monkeypatch, probe, 1)[0]["sessions"] >= 70
+    assert len(tried) > sessions.TRIES
+
+
 def test_where_the_carried_count_more_are_tried_while_there_is_room(monkeypatch):
     probe, tried = machine(100.0)
     monkeypatch.setattr(sessions, "probe", probe)
