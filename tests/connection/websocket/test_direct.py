@@ -148,3 +148,13 @@ async def test_a_socket_that_is_closed_after_it_was_ready_is_not_read_under_its_
     finally:
         for descriptor in taken:
             os.close(descriptor)
+
+
+async def test_what_was_not_read_does_not_make_the_end_a_reset():
+    async with tcp_socket() as (socket, raw):
+        await trio.testing.wait_all_tasks_blocked()
+        os.write(raw.stream.socket.fileno(), bytes(5000))
+        socket.abort()  # in the same step: nobody has read it
+        with trio.fail_after(10):
+            while await raw.stream.receive_some():
+                pass

@@ -33,6 +33,7 @@ from voicetrio.runtime.hosts import Host, socket_host
 __all__ = ["StreamSocket", "open_stream_socket"]
 
 RECEIVE_BYTES = 16384
+LAST_READ_BYTES = 1 << 18
 LAST_WORD_S = 0.05
 """A socket that is cancelled has so long to write its goodbye, where it cannot be written without waiting."""
 MESSAGE_OVERHEAD_BYTES = 64
@@ -116,8 +117,16 @@ class StreamSocket:
                 with cleanup(LAST_WORD_S):
                     await self._say_last_word()  # noqa: ASYNC102  # cleanup is a shield with a deadline
             self.abort()
+            self._leave_nothing_unread()
             await trio.aclose_forcefully(self._stream)
             self._dropped.set()
+
+    def _leave_nothing_unread(self) -> None:
+        """Take what has come: a socket that is closed over it resets the connection (RFC 1122, section
+        4.2.2.13), and the peer may lose our goodbye."""
+        if self._direct is not None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                self._direct.read_nowait(LAST_READ_BYTES)
 
     async def wait_dropped(self) -> None:
         """Wait until the socket is dropped and ``run`` has nothing left to do."""
