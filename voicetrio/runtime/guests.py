@@ -1,4 +1,4 @@
-"""What one task does for the sessions of many.
+"""What one task does for many sessions.
 
 A task that wakes for a moment costs a cancel scope, a deadline or a descriptor to arm, and two switches; with
 a hundred sessions of a hundred frames a second that is more than the moment itself.  So a server has one

@@ -28,7 +28,9 @@ from voicetrio.runtime.guests import STEP_S, Guest
 __all__ = ["MANY", "Alarm", "Host", "alarm_host", "open_host", "socket_host"]
 
 MANY: Final = 16
+"""So many sockets make it worth while to rest."""
 REST_S: Final = 0.002
+"""How long, and so how late a tick of one of them may be for that."""
 AT_ONCE: Final = 64
 """So many sockets are asked for at a time."""
 
