@@ -73,6 +73,19 @@ async def test_a_far_end_that_stops_reading_fills_the_outbox():
         assert len(far_end.audio) > 20
 
 
+async def test_what_waits_for_a_far_end_that_reads_again_is_not_heard_after_the_cancel():
+    peer, far_end = memory_peer()
+    async with running(peer) as run:
+        far_end.stop_reading()
+        run.outbox.offer(FRAME)
+        await trio.testing.wait_all_tasks_blocked()
+        far_end.resume_reading()
+        run.gate.shut()
+        run.scope.cancel()
+        await run.over.wait()
+    assert len(far_end.heard) == 0
+
+
 async def test_its_room_is_bounded():
     _peer, far_end = memory_peer(max_waiting=2)
     far_end.message(1)

@@ -247,6 +247,8 @@ class MemoryPeer:
             operation = await outbox.next(self._take_at_once)
             while not far_end._reads.is_set():
                 await far_end._reads.wait()
+                # It may read again, and the session be cancelled, in one step: then this is not written.
+                await trio.lowlevel.checkpoint_if_cancelled()
             far_end._hear(operation)
             outbox.written(operation)
             if isinstance(operation, HangUp):
