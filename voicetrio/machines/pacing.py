@@ -11,7 +11,9 @@ The rules:
    While the peer takes nothing the clock is left alone, so that one stall is one slip, as long as the stall.
 5. When the peer's buffer was emptied on purpose (a clear), or nothing was sent for a while, the playout
    begins as after a delay: with one lead's worth at once.
-6. A slip is told at once; those of the next second are told together at its end.  A peer that is always too
+6. Several frames may be made at once, when the first of them is due; the deadlines of those that follow
+   stay where they are.
+7. A slip is told at once; those of the next second are told together at its end.  A peer that is always too
    slow would else be told of many times a second.
 """
 
@@ -61,9 +63,9 @@ class Pacer:
         """The peer's buffer is empty: owe it one lead's worth of frames now (rule 5)."""
         self._anchor(now - (self._lead_s - self._frame_s))
 
-    def advance(self) -> None:
-        """The frame at ``position`` was made."""
-        self._move(self.position + self._frame)
+    def advance(self, frames: int = 1) -> None:
+        """So many frames from ``position`` on were made."""
+        self._move(self.position + frames * self._frame)
 
     def rewind(self, position: int) -> None:
         """Samples from ``position`` on were taken back before they were written."""
@@ -100,7 +102,7 @@ class Pacer:
 
 @final
 class SlipReport:
-    """Which slips are told, and when (rule 6).  Times are seconds on the caller's clock."""
+    """Which slips are told, and when (rule 7).  Times are seconds on the caller's clock."""
 
     def __init__(self) -> None:
         self._slipped_s = 0.0

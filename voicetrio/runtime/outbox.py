@@ -82,7 +82,8 @@ class Outbox:
 
     def __init__(self, gate: Gate, *, max_s: float = 0.5, max_items: int = 256) -> None:
         self._gate = gate
-        self._max_s = max_s
+        self.max_s = max_s
+        """So many seconds of audio may wait."""
         self._max_items = max_items
         self._urgent: deque[Operation] = deque()
         self._ordered: deque[Operation] = deque()
@@ -108,7 +109,7 @@ class Outbox:
 
     def has_room(self, duration_s: float) -> bool:
         """Tell whether audio of ``duration_s`` seconds would be taken now."""
-        if self._queued_s + duration_s > self._max_s + 1e-9 or len(self._ordered) >= self._max_items:
+        if self._queued_s + duration_s > self.max_s + 1e-9 or len(self._ordered) >= self._max_items:
             if self._full_since is None:
                 self._full_since = trio.current_time()
             return False

@@ -2,7 +2,8 @@
 
 It makes the frame at position ``p`` when that frame is due (see ``machines.pacing``), offers it to the
 transport's outbox, and never waits for a write.  Whatever sounds is asked for that one tick's audio: the
-reply in front of the queue, and the mixer's bed and one-shots.  When nothing sounds, it sleeps.
+reply in front of the queue, and the mixer's bed and one-shots.  When nothing sounds, it sleeps.  A peer that
+takes a burst is written several ticks at once while the reply has them ready (see ``Traits.burst_s``).
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ class Playout:
         """Hertz of the playout clock."""
         self._frame = self.rate * self._settings.frame_ms // 1000
         self._frame_s = self._frame / self.rate
+        burst_s = min(traits.burst_s, outbox.max_s) if traits.can_clear else 0.0
+        self._most_ticks = max(1, int(burst_s / self._frame_s + 1e-6))
         self.lead_s = max(traits.lead_s, self._frame_s)
         """How far ahead of the ear it writes, in seconds."""
         self.keep_s = self.lead_s + traits.latency_s + 1.0 + traits.rewind_s
@@ -312,14 +315,15 @@ class Playout:
             return
         pacer = self._pacer
         while pacer.due <= now + 1e-9 and self.is_active:
-            if not self._outbox.has_room(self._frame_s):
+            ticks = self._ticks_at_once()
+            if not self._outbox.has_room(ticks * self._frame_s):
                 self._blocked += 1
                 break  # before the clock is moved: a stall is one slip, once the peer takes audio again
             slip_s = pacer.settle(now)
             if slip_s:
                 self._mixer.skip(round(slip_s * self.rate))
                 self._slips.add(slip_s)
-            self._tick()
+            self._make(ticks)
         if pacer.slips:
             self._tell_slips(now)
 
@@ -330,23 +334,31 @@ class Playout:
             late_s = longest_s + self.lead_s - self._frame_s
             emit(PlayoutSlipped(position=self.position, late_s=late_s, slipped_s=slipped_s))
 
-    def _tick(self) -> None:
+    def _ticks_at_once(self) -> int:
+        """Return how many ticks the next frame is made of; more than one only in the midst of a reply."""
+        if self._most_ticks == 1 or self._tail is not None or not self._queue:
+            return 1
+        return max(1, min(self._most_ticks, self._queue[0]._ready_samples // self._frame))
+
+    def _make(self, ticks: int) -> None:
+        """Make the next ``ticks`` ticks, as one frame."""
         position = self._pacer.position
-        mixed = self._mixer.mix(self._speech_of_tick(position), self._frame)
+        size = ticks * self._frame
+        mixed = self._mixer.mix(self._next_speech(position, size), size)
         frame = AudioFrame(mixed.tobytes(), self.rate, 1, position)
         self._outbox.offer(frame)
-        self._pacer.advance()
-        self._ticks += 1
+        self._pacer.advance(ticks)
+        self._ticks += ticks
         for tap in self._taps:
             tap(frame)
 
-    def _speech_of_tick(self, position: int) -> Samples | None:
-        """Return the tick's speech, a whole frame long, or None."""
+    def _next_speech(self, position: int, size: int) -> Samples | None:
+        """Return the next frame's speech, ``size`` samples, or None."""
         parts: list[Samples] = []
         filled = 0
-        while self._queue and filled < self._frame:
+        while self._queue and filled < size:
             front = self._queue[0]
-            taken = front._take(self._frame - filled, position + filled)
+            taken = front._take(size - filled, position + filled)
             if taken is not None:
                 parts.append(taken)
                 filled += taken.size
@@ -358,14 +370,14 @@ class Playout:
         if tail is None:
             if not parts:
                 return None
-            if parts[0].size == self._frame:
+            if parts[0].size == size:
                 return parts[0]
-        speech = np.zeros(self._frame, dtype=np.int16)
+        speech = np.zeros(size, dtype=np.int16)
         if parts:
             speech[:filled] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if tail is not None:
             # A fade may be longer than a tick: the rest of it waits for the next one.
-            head, rest = tail[: self._frame], tail[self._frame :]
+            head, rest = tail[:size], tail[size:]
             speech[: head.size] = add_saturating(speech[: head.size], head)
             self._tail = rest if rest.size else None
         return speech

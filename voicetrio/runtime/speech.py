@@ -301,6 +301,13 @@ class Speech:
         self._ramp.set(db_to_gain(self._settings.duck_db) if self.ducked else 1.0, self._settings.fade_s)
 
     @property
+    def _ready_samples(self) -> int:
+        """How much could be played now; a live speech gives no more than it is asked for."""
+        if self.paused or self._live_s is not None or not self._is_ready:
+            return 0
+        return self._generated - self._next
+
+    @property
     def _is_ready(self) -> bool:
         """Whether it can play: it begins only with a lead's worth of audio, lest it stutter."""
         if self.audible or self.finished:

@@ -59,6 +59,7 @@ class PeerPlan:
     can_clear: bool = True
     confirms: bool = False
     lead_s: float = 0.06
+    burst_s: float = 0.0
     goodbye_s: float = 0.0
     """How long its goodbye takes; infinite for never."""
     stalls_after: int | None = None
@@ -73,6 +74,7 @@ class PeerPlan:
             input_rate=RATE,
             output_rate=RATE,
             lead_s=self.lead_s,
+            burst_s=self.burst_s,
             can_clear=self.can_clear,
             confirms=self.confirms,
             live=self.live,
@@ -264,7 +266,8 @@ def _is_healthy(plan: SessionPlan) -> bool:
         return False
     return (
         all(leaf.kind in _PROMPT for leaf in leaves(plan.behaviour.graph))
-        and attrs.evolve(plan.peer, live=True, can_clear=True, confirms=False, lead_s=0.06) == PeerPlan()
+        and attrs.evolve(plan.peer, live=True, can_clear=True, confirms=False, lead_s=0.06, burst_s=0.0)
+        == PeerPlan()
         and not any(isinstance(each, _DISTURBING) for each in plan.operations)
         and not any(isinstance(each, End) and each.grace is not None for each in plan.operations)
     )
@@ -333,6 +336,7 @@ def _draw_peer(draws: random.Random) -> PeerPlan:
         can_clear=draws.random() < 0.7,
         confirms=draws.random() < 0.3,
         lead_s=draws.choice((0.02, 0.06, 0.2)),
+        burst_s=draws.choice((0.0, 0.04, 0.1)),
         goodbye_s=sometimes(0.2, 0.3, float("inf")) or 0.0,
         stalls_after=sometimes(0.1, 0, 5, 30),
         vanishes_after_s=sometimes(0.1, 0.0, 0.2, 1.1),

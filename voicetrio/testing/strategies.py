@@ -127,6 +127,7 @@ def peers() -> SearchStrategy[PeerPlan]:
         can_clear=st.sampled_from((True, False)),
         confirms=st.booleans(),
         lead_s=st.sampled_from((0.06, 0.02, 0.2)),
+        burst_s=st.sampled_from((0.0, 0.04, 0.1)),
         goodbye_s=st.sampled_from((0.0, 0.3, float("inf"))),
         stalls_after=st.sampled_from((None, 0, 5, 30)),
         vanishes_after_s=st.sampled_from((None, 0.0, 0.2, 1.1)),

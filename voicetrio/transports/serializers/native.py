@@ -30,6 +30,8 @@ __all__ = ["RATES_HZ", "WIRE_VERSION", "NativeWire"]
 WIRE_VERSION: Final = 1
 RATES_HZ: Final = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Rates that a client may ask for: each has a whole number of samples in 20 ms."""
+BURST_S: Final = 0.06
+"""How much audio a client is sent in one message, at most, while a reply has it ready."""
 DTMF_DIGITS: Final = frozenset("0123456789*#ABCD")
 MAX_POSITION: Final = 2**53
 """Integers up to here are exact in every JSON library."""
@@ -49,6 +51,7 @@ class NativeWire:
         input_rate: int = 16000,
         output_rate: int = 24000,
         lead_s: float = 0.06,
+        burst_s: float = BURST_S,
         rewind_s: float = 0.0,
     ) -> None:
         for name, rate in (("input_rate", input_rate), ("output_rate", output_rate)):
@@ -58,6 +61,7 @@ class NativeWire:
             input_rate=input_rate,
             output_rate=output_rate,
             lead_s=lead_s,
+            burst_s=burst_s,
             can_clear=True,
             confirms=True,
             rewind_s=rewind_s,
