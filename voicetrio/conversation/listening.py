@@ -66,6 +66,7 @@ class Listening:
         self._vad = vad
         self._stt = stt
         self._stt_lag_s = stt_lag_s
+        self._current_time = trio.current_time
         self._activity = VoiceActivity(vad.rate, settings, marks_s=marks_s)
         self._to_vad_rate = FrameResampler(vad.rate)
         self._windows = _Windows(vad.rate, vad.window)
@@ -80,6 +81,8 @@ class Listening:
 
     async def run(self, inlet: trio.abc.ReceiveChannel[Frame], inbox: Inbox) -> None:
         """Listen until ``inlet`` ends and the last transcript is told; see ``TurnSource``."""
+        # Asked for with every frame: the way there by ``trio.current_time`` is twice as long.
+        self._current_time = trio.lowlevel.current_clock().current_time
         to_stt, for_stt = open_link[SttInput](
             name="recogniser",
             max_items=STT_ITEMS,
@@ -107,10 +110,9 @@ class Listening:
         def hear(frame: Frame) -> None:
             for item in self._take(frame, inbox):
                 _give_now(to_stt, item)
-            deadline = self._activity.deadline
-            if deadline is not None and deadline < scope.deadline:
+            if self._activity.start is not None and self._deadline < scope.deadline:
                 # It moves with each frame; looked at too early, it is looked at again.
-                scope.deadline = deadline
+                scope.deadline = self._deadline
 
         while True:
             with trio.CancelScope(deadline=self._deadline) as scope:
@@ -155,7 +157,7 @@ class Listening:
     def _take_audio(self, frame: AudioFrame, inbox: Inbox) -> Sequence[SttInput]:
         if frame.rate != inbox.rate:
             raise ConfigError(f"audio at {frame.rate} Hz came in on a capture clock of {inbox.rate} Hz")
-        now = trio.current_time()
+        now = self._current_time()
         if inbox.clock.heard(frame.position, frame.end, now):
             inbox.wake()
         at_vad_rate = self._to_vad_rate.feed(frame)
@@ -170,7 +172,7 @@ class Listening:
         is_shared = self._to_stt_rate is self._to_vad_rate
         resampled = at_vad_rate if is_shared else self._to_stt_rate.feed(frame)
         # The audio first, so that a boundary always comes after the audio that it speaks of.
-        if changes or self._activity.deadline is not None:
+        if changes or self._activity.start is not None:
             return (*self._silence.broken_by(resampled), *self._judge(changes, inbox))
         return self._silence.hold(resampled)
 
@@ -293,7 +295,7 @@ class _Silence:
         self._together = round(TOGETHER_S * rate)
         self._quiet_from = self._quiet
         self._held: list[AudioFrame] = []
-        self._held_count = 0
+        self._held_end = 0
 
     def broken_by(self, frames: list[AudioFrame]) -> list[SttInput]:
         """A voice may be in ``frames``: return all that was held, and them."""
@@ -306,24 +308,20 @@ class _Silence:
         """No voice is in ``frames``: return what is to be given now."""
         given: list[SttInput] = []
         for frame in frames:
-            if self._held and not _continues(self._held[-1], frame):
+            if self._held and frame.position != self._held_end:
                 given += self._take()
             self._held.append(frame)
-            self._held_count += frame.sample_count
-            if frame.position < self._quiet_from or self._held_count >= self._together:
+            self._held_end = end = frame.end
+            if frame.position < self._quiet_from or end - self._held[0].position >= self._together:
                 given += self._take()
         return given
 
     def _take(self) -> list[AudioFrame]:
-        held, self._held, self._held_count = self._held, [], 0
+        held, self._held = self._held, []
         if len(held) < 2:
             return held
         first = held[0]
-        return [AudioFrame(b"".join(frame.pcm for frame in held), first.rate, first.channels, first.position)]
-
-
-def _continues(before: AudioFrame, after: AudioFrame) -> bool:
-    return after.position == before.end and after.channels == before.channels
+        return [AudioFrame(b"".join([frame.pcm for frame in held]), first.rate, 1, first.position)]
 
 
 @final
@@ -340,22 +338,22 @@ class _Windows:
     def cut(self, frames: list[AudioFrame]) -> list[tuple[int, Samples, bool]]:
         """Return each window that is full now: its position, its samples, whether a long gap lies before."""
         windows: list[tuple[int, Samples, bool]] = []
-        size = self._window * BYTES_PER_SAMPLE
+        count = self._window
         for frame in frames:
             if frame.channels != 1:
                 raise ConfigError(f"voice is looked for in mono audio, not in {frame.channels} channels")
-            if self._next is not None and frame.position != self._next:
-                self._follows_gap = frame.position - self._next > self._gap
+            if frame.position != self._next:
+                self._follows_gap = self._next is not None and frame.position - self._next > self._gap
                 self._held = b""  # a window never spans a gap
             pcm = self._held + frame.pcm
             self._next = end = frame.end
-            filled = len(pcm)
-            position = end - filled // BYTES_PER_SAMPLE
+            start = end - len(pcm) // BYTES_PER_SAMPLE
             at = 0
-            while filled - at >= size:
-                samples = np.frombuffer(pcm, np.int16, self._window, at)
-                windows.append((position + at // BYTES_PER_SAMPLE, samples, self._follows_gap))
+            while end - start >= count:
+                samples = np.frombuffer(pcm, np.int16, count, at)
+                windows.append((start, samples, self._follows_gap))
                 self._follows_gap = False
-                at += size
+                start += count
+                at += count * BYTES_PER_SAMPLE
             self._held = pcm[at:]
         return windows

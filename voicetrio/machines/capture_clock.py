@@ -30,6 +30,7 @@ class CaptureClock:
     def __init__(self, rate: int, now: float) -> None:
         """Take position 0 to be spoken at ``now`` seconds, until the first audio tells."""
         self._rate = rate
+        self._drift_share = DRIFT_SHARE_PER_S / rate
         self._zero = now
         self._told_zero = now
         self._has_heard = False
@@ -42,14 +43,15 @@ class CaptureClock:
         """
         zero = now - end / self._rate
         late_s = zero - self._zero
-        if late_s < 0 or late_s > JUMP_S or not self._has_heard:
-            self._zero = zero
-            self._has_heard = True
-        else:
-            self._zero += late_s * min(1.0, DRIFT_SHARE_PER_S * (end - start) / self._rate)
-        moved_ahead = self._zero <= self._told_zero - TELL_S
-        if moved_ahead or self._zero > self._told_zero:
-            self._told_zero = self._zero
+        if 0 <= late_s <= JUMP_S and self._has_heard:
+            share = (end - start) * self._drift_share
+            zero = self._zero + (late_s * share if share < 1 else late_s)
+        self._has_heard = True
+        self._zero = zero
+        if self._told_zero - TELL_S < zero <= self._told_zero:
+            return False
+        moved_ahead = zero < self._told_zero
+        self._told_zero = zero
         return moved_ahead
 
     def position_at(self, now: float) -> int:

@@ -89,8 +89,8 @@ class VoiceActivity:
         self._min_silence = self._settings.min_silence_ms * rate // 1000
         self._marks = tuple((round(mark_s * rate), mark_s) for mark_s in sorted(marks_s))
         self._marks_told = 0
-        self._start: int | None = None
-        """Where the candidate, or the speech, began."""
+        self.start: int | None = None
+        """Where the candidate, or the speech, began; None while it is quiet."""
         self._voiced_until = 0
         self._end: int | None = None
         """Just past the last window."""
@@ -101,17 +101,17 @@ class VoiceActivity:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to tell if no audio comes, in seconds."""
-        return None if self._start is None else self._heard_at + self._settings.input_silence_s
+        return None if self.start is None else self._heard_at + self._settings.input_silence_s
 
     def feed(self, start: int, end: int, probability: float, now: float) -> list[VoiceChange]:
         """Take in that the window from ``start`` to ``end`` holds a voice with ``probability``."""
         changes = self._silence_up_to(start) if self._end is not None and start > self._end else []
         self._end = end
         self._heard_at = now
-        if self._start is None:
+        if self.start is None:
             if probability < self._settings.on:
                 return changes
-            self._start = start
+            self.start = start
         elif probability < self._settings.off:
             return changes + self._silence_up_to(end)
         self._voiced_until = end
@@ -124,23 +124,23 @@ class VoiceActivity:
 
     def finish(self) -> list[VoiceChange]:
         """End what is going on: no audio comes any more."""
-        was_speech, start = self.speaking, self._start
-        self._start = None
+        was_speech, start = self.speaking, self.start
+        self.start = None
         self.speaking = False
         return [VoiceStopped(start, self._voiced_until)] if was_speech and start is not None else []
 
     def _voice(self) -> list[VoiceChange]:
-        assert self._start is not None
+        assert self.start is not None
         changes: list[VoiceChange] = []
-        lasted = self._voiced_until - self._start
+        lasted = self._voiced_until - self.start
         if not self.speaking:
             if lasted < self._min_speech:
                 return changes
             self.speaking = True
             self._marks_told = 0
-            changes.append(VoiceStarted(self._start))
+            changes.append(VoiceStarted(self.start))
         while self._marks_told < len(self._marks) and lasted >= self._marks[self._marks_told][0]:
-            changes.append(VoiceLasted(self._start, self._voiced_until, self._marks[self._marks_told][1]))
+            changes.append(VoiceLasted(self.start, self._voiced_until, self._marks[self._marks_told][1]))
             self._marks_told += 1
         return changes
 

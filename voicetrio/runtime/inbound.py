@@ -95,7 +95,10 @@ class SessionInbound:
     def send_nowait(self, frame: AudioFrame) -> None:
         """Give live audio; see Inbound."""
         if self._count(frame):
-            self._put(frame)
+            try:
+                self._sender.send_nowait(frame)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                self._refuse()
 
     def confirm(self, epoch: int, position: int) -> None:
         """The peer has played up to ``position``; see Inbound."""

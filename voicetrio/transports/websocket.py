@@ -177,13 +177,16 @@ class WebSocketPeer:
     async def _read(  # noqa: ASYNC910  # it ends by an exception of ``listen``, which has awaited
         self, inbound: Inbound, scope: trio.CancelScope
     ) -> None:
+        current_time = trio.lowlevel.current_clock().current_time
+        decode, give_audio = self._wire.decode, inbound.send_nowait
+
         def take(message: bytes | str) -> None:
             if self._gone is not None:
                 return
-            self.heard_from_at = trio.current_time()
-            received = self._wire.decode(message)
+            self.heard_from_at = current_time()
+            received = decode(message)
             if isinstance(received, AudioFrame):
-                inbound.send_nowait(received)
+                give_audio(received)
             elif isinstance(received, Malformed):
                 self._forgive(received, scope)
             elif received is not None:

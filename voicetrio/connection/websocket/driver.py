@@ -17,19 +17,18 @@ its rest.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import final
 
 from websockets.exceptions import PayloadTooBig, WebSocketException
 from websockets.frames import BINARY, CONT, PONG, TEXT, Frame, Opcode
 from websockets.protocol import CLOSED, OPEN, SEND_EOF, SERVER, Protocol
 
 from voicetrio.connection.websocket.framing import (
-    MASKED,
     PLAIN_BINARY,
     PLAIN_TEXT,
     payload_span,
     plain_head,
-    unmasked,
+    plain_message,
 )
 from voicetrio.connection.websocket.socket import Message, SocketClosed, SocketLimits
 from voicetrio.errors import LocalProtocolError
@@ -39,7 +38,6 @@ __all__ = ["Driver"]
 PONG_HEAD = 0x8A
 """First byte of an unfragmented pong frame: FIN and opcode 10."""
 MAX_PENDING_BYTES = 1 << 16
-_PLAIN: Final = frozenset((PLAIN_BINARY, PLAIN_TEXT))
 
 
 @final
@@ -78,7 +76,7 @@ class Driver:
     @property
     def may_drop(self) -> bool:
         """True when our close was answered and we accepted: it is ours to drop the socket (section 7.1.1)."""
-        return self._protocol.side is SERVER and self._protocol.close_rcvd_then_sent is False
+        return self._is_server and self._protocol.close_rcvd_then_sent is False
 
     def receive(self, data: bytes) -> list[Message]:
         """Take bytes from the network, ``b""`` at its end; return the messages that are complete now."""
@@ -104,41 +102,23 @@ class Driver:
             self._owed -= at
             messages = self._parse(data[:at])
         while at < size:
+            if self.is_open and not self._fragments:
+                plain = plain_message(data, at, self._max_bytes)
+                if plain is not None:
+                    message, at = plain
+                    messages.append(message)
+                    continue
             span = payload_span(data, at)
             if span is None:
                 self._held = data[at:]
                 break
-            begin, end = span
+            _, end = span
             if end > size:
                 self._owed = end - size
                 return messages + self._parse(data[at:])
-            message = self._take_plain(data, at, begin, end)
-            if message is None:
-                messages += self._parse(data[at:end])
-            else:
-                messages.append(message)
+            messages += self._parse(data[at:end])
             at = end
         return messages
-
-    def _take_plain(self, data: bytes, start: int, begin: int, end: int) -> Message | None:
-        """Return the message in this whole frame, whose payload begins at ``begin``; None if the frame is for
-        the library."""
-        first = data[start]
-        if (
-            first not in _PLAIN
-            or not data[start + 1] & MASKED
-            or not self.is_open
-            or self._fragments
-            or end - start > self._max_bytes
-        ):
-            return None
-        payload = unmasked(data, begin, end)
-        if first == PLAIN_BINARY:
-            return payload
-        try:
-            return payload.decode()
-        except UnicodeDecodeError:
-            return None  # the library's way says so
 
     def _parse(self, data: bytes) -> list[Message]:
         self._protocol.receive_data(data)

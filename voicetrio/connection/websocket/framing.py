@@ -11,7 +11,7 @@ try:
 except ImportError:  # the library was built without its extension
     from websockets.utils import apply_mask
 
-__all__ = ["MASKED", "PLAIN_BINARY", "PLAIN_TEXT", "payload_span", "plain_head", "unmasked"]
+__all__ = ["PLAIN_BINARY", "PLAIN_TEXT", "payload_span", "plain_head", "plain_message"]
 
 PLAIN_TEXT = 0x81
 """First byte of a text message in one frame: FIN and opcode 1."""
@@ -19,8 +19,7 @@ PLAIN_BINARY = 0x82
 """First byte of a binary message in one frame: FIN and opcode 2."""
 MASKED = 0x80
 """Set in the second byte of a frame that is masked."""
-MASK_BYTES = 4
-NO_MASK = bytes(MASK_BYTES)
+NO_MASK = bytes(4)
 
 
 def payload_span(data: bytes, start: int) -> tuple[int, int] | None:
@@ -45,10 +44,35 @@ def payload_span(data: bytes, start: int) -> tuple[int, int] | None:
     return begin, begin + size
 
 
-def unmasked(data: bytes, begin: int, end: int) -> bytes:
-    """Return the payload from ``begin`` to ``end`` of a masked frame."""
-    mask = data[begin - MASK_BYTES : begin]
-    return data[begin:end] if mask == NO_MASK else apply_mask(data[begin:end], mask)
+def plain_message(data: bytes, start: int, max_bytes: int) -> tuple[bytes | str, int] | None:
+    """Return the message in the plain frame that begins at ``start``, and where the frame ends.
+
+    None if the frame is for the library: not plain, not all there, of 64 KiB or more, longer than
+    ``max_bytes``, or a text that is no UTF-8.
+    """
+    there = len(data)
+    if there - start < 8:
+        return None  # the shortest go the library's way, which saves a case here
+    first = data[start]
+    size = data[start + 1] - MASKED
+    if (first != PLAIN_BINARY and first != PLAIN_TEXT) or not 0 <= size < 127:
+        return None
+    begin = start + 6
+    if size == 126:
+        size = data[start + 2] << 8 | data[start + 3]
+        begin += 2
+    end = begin + size
+    if end > there or size > max_bytes:
+        return None
+    mask, payload = data[begin - 4 : begin], data[begin:end]
+    if mask != NO_MASK:
+        payload = apply_mask(payload, mask)
+    if first == PLAIN_BINARY:
+        return payload, end
+    try:
+        return payload.decode(), end
+    except UnicodeDecodeError:
+        return None
 
 
 def plain_head(first: int, size: int) -> bytes:
