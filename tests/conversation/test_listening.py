@@ -58,6 +58,19 @@ async def listen(frames, listening=None, *, rate=16000, live=False, paced=False)
     return told
 
 
+class Spy:
+    """A recogniser that understands nothing and keeps what it was given."""
+
+    rate = 16000
+
+    def __init__(self):
+        self.items = []
+
+    async def listen(self, inlet, outlet):
+        async for item in inlet:
+            self.items.append(item)
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
 async def test_positions_are_on_the_capture_clock_whatever_the_rates(rate, autojump_clock):
     stt = ScriptedSTT(["hello there"])
@@ -81,16 +94,6 @@ async def test_positions_are_on_the_capture_clock_whatever_the_rates(rate, autoj
 
 
 async def test_the_recogniser_hears_the_audio_before_the_boundary_that_speaks_of_it(autojump_clock):
-    class Spy:
-        rate = 16000
-
-        def __init__(self):
-            self.items = []
-
-        async def listen(self, inlet, outlet):
-            async for item in inlet:
-                self.items.append(item)
-
     spy = Spy()
     await listen(audio(0, 1, voice=True) + audio(1, 2), Listening(ScriptedVAD(), spy))
     heard_to = 0
@@ -102,6 +105,23 @@ async def test_the_recogniser_hears_the_audio_before_the_boundary_that_speaks_of
             boundaries += 1
             assert item.position <= heard_to
     assert boundaries == 2
+
+
+async def test_a_stop_by_the_clock_comes_after_all_audio(autojump_clock):
+    spy = Spy()
+    listening = Listening(ScriptedVAD(), spy)
+    box = Inbox(CaptureClock(16000, trio.current_time()), 16000, live=True, max_items=100)
+    sender, receiver = trio.open_memory_channel(1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listening.run, receiver, box)
+        for frame in audio(0, 0.5, voice=True):
+            sender.send_nowait(frame)
+        assert isinstance(await following(box), SpeechStarted)
+        assert isinstance(await following(box), SpeechStopped)
+        await trio.testing.wait_all_tasks_blocked()
+        *frames, stop = [item for item in spy.items if isinstance(item, AudioFrame) or item.kind == "stop"]
+        assert frames[-1].end == 8000 >= stop.position
+        sender.close()
 
 
 async def test_marks_are_told(autojump_clock):
@@ -196,19 +216,10 @@ async def test_a_vad_with_windows_of_another_size_and_rate(autojump_clock):
     assert told[1].position == pytest.approx(32000, abs=600)
 
 
-class _Spy:
-    rate = 16000
-
-    def __init__(self):
-        self.items = []
-
-    async def listen(self, inlet, outlet):
-        async for item in inlet:
-            self.items.append(item)
-
-
-async def test_while_nobody_speaks_the_recogniser_is_given_a_fifth_of_a_second_at_once(autojump_clock):
-    spy = _Spy()
+async def test_the_recogniser_is_given_40_ms_at_once_and_200_while_nobody_speaks(
+    autojump_clock,
+):
+    spy = Spy()
     speech = audio(3, 4, voice=True)
     await listen(audio(0, 3) + speech + audio(4, 7.03), Listening(ScriptedVAD(), spy))
     frames = [item for item in spy.items if isinstance(item, AudioFrame)]
@@ -216,14 +227,21 @@ async def test_while_nobody_speaks_the_recogniser_is_given_a_fifth_of_a_second_a
         frame.pcm for frame in audio(0, 3) + speech + audio(4, 7.03)
     )
     assert all(before.end == after.position for before, after in pairwise(frames))
-    lasts_s = {round(frame.position / 16000, 2): frame.duration_s for frame in frames}
-    assert [lasts_s[at] for at in (0.0, 0.48, 3.0, 3.5, 4.4)] == [0.02] * 5
-    assert lasts_s[0.5] == lasts_s[2.1] == pytest.approx(0.2)
-    assert {round(lasts_s[at], 3) for at in lasts_s if 5.5 < at < 6.8} == {0.2}
+
+    def lengths_s(start_s: float, stop_s: float) -> set[float]:
+        return {round(f.duration_s, 3) for f in frames if start_s * 16000 <= f.position < stop_s * 16000}
+
+    assert lengths_s(0, 0.48) == {0.04}
+    assert lengths_s(0.52, 2.8) == lengths_s(5.5, 6.8) == {0.2}
+    assert max(lengths_s(3.1, 4.4)) == 0.04
+    # Nothing is held back when a start or a stop of speech is told.
+    for before, after in pairwise(spy.items):
+        if not isinstance(after, AudioFrame):
+            assert before.end >= after.position
 
 
 async def test_live_audio_of_a_session_is_heard_in_the_step_that_brings_it(autojump_clock):
-    spy = _Spy()
+    spy = Spy()
     listening = Listening(ScriptedVAD(), spy)
     box = Inbox(CaptureClock(16000, trio.current_time()), 16000, live=True, max_items=100)
     sender, receiver = open_link(max_items=1000)
@@ -243,7 +261,7 @@ async def test_live_audio_of_a_session_is_heard_in_the_step_that_brings_it(autoj
 
 
 async def test_what_hearing_live_audio_raises_ends_the_listening_and_not_who_sent_it(autojump_clock):
-    listening = Listening(ScriptedVAD(), _Spy())
+    listening = Listening(ScriptedVAD(), Spy())
     box = Inbox(CaptureClock(16000, trio.current_time()), 16000, live=True, max_items=100)
     sender, receiver = open_link(max_items=1000)
 

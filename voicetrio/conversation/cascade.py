@@ -9,8 +9,7 @@ are spoken.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import final
 
 import trio
@@ -129,12 +128,12 @@ class CascadeReplier:
             # One for all pieces: there are many, and a scope costs more than a piece.
             with trio.CancelScope(deadline=trio.current_time() + stall_s) as waiting:
                 async for piece in pieces:
-                    waiting.deadline = math.inf
                     if isinstance(piece, ToolCall):
                         calls.append(piece)
                     else:
                         round.add_text(piece.text)
                         for clause in splitter.feed(piece.text):
+                            waiting.deadline = math.inf
                             await self._hand_over(clause, to_voice, round, debts)
                     waiting.deadline = trio.current_time() + stall_s
             if waiting.cancelled_caught:
@@ -179,8 +178,11 @@ class _Mouth(trio.abc.SendChannel[TtsOutput]):
         """Give audio or a word; wait while the reply is far ahead, which is no stall of the voice's."""
         if self._closed:
             raise trio.ClosedResourceError
-        with self._debts.taking(value):
+        self._debts.begin_taking(value)
+        try:
             await self._round.send(value)
+        finally:
+            self._debts.end_taking()
 
     async def aclose(self) -> None:
         self._closed = True
@@ -225,9 +227,8 @@ class _Debts:
         self._text_ended = True
         self._set_deadline()
 
-    @contextmanager
-    def taking(self, frame: TtsOutput) -> Iterator[None]:
-        """The voice gave ``frame``; inside this block it waits for us and not we for it."""
+    def begin_taking(self, frame: TtsOutput) -> None:
+        """The voice gave ``frame``; from now on it waits for us and not we for it."""
         if isinstance(frame, WordFrame):
             self._words -= len(frame.text.split())
             self._reach = max(self._reach, frame.end - self._slack)
@@ -235,12 +236,12 @@ class _Debts:
             self._audio_end = frame.end
         self._taking += 1
         self._set_deadline()
-        try:
-            yield
-        finally:
-            self._taking -= 1
-            self._since = trio.current_time()
-            self._set_deadline()
+
+    def end_taking(self) -> None:
+        """What it gave is taken."""
+        self._taking -= 1
+        self._since = trio.current_time()
+        self._set_deadline()
 
     @property
     def _owes(self) -> bool:

@@ -37,7 +37,11 @@ __all__ = ["Listening"]
 STT_ITEMS = 4096
 """Frames and boundaries that may wait for the recogniser; the bound that matters is in seconds."""
 QUIET_S = 0.5
-TOGETHER_S = 0.2
+"""Audio is quiet so long after the last voice, in seconds."""
+TOGETHER_S = 0.04
+"""How much audio goes to the recogniser at a time, in seconds, within ``QUIET_S`` of a voice."""
+QUIET_TOGETHER_S = 0.2
+"""How much at a time while it is quiet."""
 GAP_RESET_S = 0.5
 """A gap in the audio after which the VAD forgets what it heard, in seconds."""
 
@@ -71,11 +75,11 @@ class Listening:
         self._to_vad_rate = FrameResampler(vad.rate)
         self._windows = _Windows(vad.rate, vad.window)
         self._to_stt_rate: FrameResampler | None = None
-        self._silence: _Silence | None = None
+        self._bundle: _Bundle | None = None
         if stt is not None:
             # One conversion serves both where both want the same.
             self._to_stt_rate = self._to_vad_rate if stt.rate == vad.rate else FrameResampler(stt.rate)
-            self._silence = _Silence(stt.rate)
+            self._bundle = _Bundle(stt.rate)
         self._boundaries: dict[int, tuple[int, int]] = {}
         """By a segment's end as the recogniser knows it: its start and end on the capture clock."""
 
@@ -97,7 +101,8 @@ class Listening:
                     await self._hear_at_once(inlet, inbox, to_stt)
                 else:
                     await self._hear(inlet, inbox, to_stt)
-                for item in (*self._rest(), *self._judge(self._activity.finish(), inbox)):
+                changes = self._activity.finish()
+                for item in (*self._rest(), *self._judge(changes, inbox)):
                     await _give(to_stt, item)
             finally:
                 to_stt.close()
@@ -119,7 +124,7 @@ class Listening:
                 await inlet.listen(hear)
             if not scope.cancelled_caught:
                 return
-            for item in self._judge(self._activity.tick(trio.current_time()), inbox):
+            for item in self._judge_by_the_clock(inbox):
                 _give_now(to_stt, item)
 
     async def _hear(
@@ -130,7 +135,7 @@ class Listening:
                 frame = await anext(inlet, None)
             items: Sequence[SttInput]
             if scope.cancelled_caught:
-                items = self._judge(self._activity.tick(trio.current_time()), inbox)
+                items = self._judge_by_the_clock(inbox)
             elif frame is None:
                 return
             else:
@@ -167,20 +172,26 @@ class Listening:
                 self._vad.reset()
             probability = self._vad.probability(samples)
             changes += self._activity.feed(start, start + samples.size, probability, now)
-        if self._to_stt_rate is None or self._silence is None:
+        if self._to_stt_rate is None or self._bundle is None:
             return self._judge(changes, inbox) if changes else ()
         is_shared = self._to_stt_rate is self._to_vad_rate
         resampled = at_vad_rate if is_shared else self._to_stt_rate.feed(frame)
+        given = self._bundle.add(resampled, is_quiet=self._activity.start is None)
+        if not changes:
+            return given
         # The audio first, so that a boundary always comes after the audio that it speaks of.
-        if changes or self._activity.start is not None:
-            return (*self._silence.broken_by(resampled), *self._judge(changes, inbox))
-        return self._silence.hold(resampled)
+        return (*given, *self._bundle.take(), *self._judge(changes, inbox))
 
     def _rest(self) -> Sequence[SttInput]:
         """Return the audio that the recogniser was not given yet; there is no more."""
-        if self._to_stt_rate is None or self._silence is None:
+        if self._to_stt_rate is None or self._bundle is None:
             return ()
-        return self._silence.broken_by(self._to_stt_rate.flush())
+        return (*self._bundle.add(self._to_stt_rate.flush(), is_quiet=False), *self._bundle.take())
+
+    def _judge_by_the_clock(self, inbox: Inbox) -> Sequence[SttInput]:
+        """Tell what the passing of time has changed, without a frame."""
+        held = [] if self._bundle is None else self._bundle.take()
+        return (*held, *self._judge(self._activity.tick(trio.current_time()), inbox))
 
     def _judge(self, changes: list[VoiceChange], inbox: Inbox) -> list[SttInput]:
         """Tell the conversation what the VAD decided; return what the recogniser is told of it."""
@@ -283,40 +294,38 @@ def _stopped() -> ServiceError:
 
 
 @final
-class _Silence:
-    """Audio on its way to the recogniser: while nobody speaks, ``TOGETHER_S`` of it go in one frame.
+class _Bundle:
+    """Audio on its way to the recogniser: several frames of it go in one.
 
-    A recogniser is woken for every frame, and in most of the time of most sessions there is nothing to
-    recognise.  Within ``QUIET_S`` of a voice each frame goes by itself.
+    A recogniser is woken for every frame, and a hosted one is sent a message; in most of the time of most
+    sessions there is nothing to recognise.
     """
 
     def __init__(self, rate: int) -> None:
         self._quiet = round(QUIET_S * rate)
         self._together = round(TOGETHER_S * rate)
+        self._quiet_together = round(QUIET_TOGETHER_S * rate)
         self._quiet_from = self._quiet
         self._held: list[AudioFrame] = []
         self._held_end = 0
 
-    def broken_by(self, frames: list[AudioFrame]) -> list[SttInput]:
-        """A voice may be in ``frames``: return all that was held, and them."""
-        given: list[SttInput] = [*self._take(), *frames]
-        if frames:
-            self._quiet_from = frames[-1].end + self._quiet
-        return given
-
-    def hold(self, frames: list[AudioFrame]) -> list[SttInput]:
-        """No voice is in ``frames``: return what is to be given now."""
-        given: list[SttInput] = []
+    def add(self, frames: list[AudioFrame], *, is_quiet: bool) -> list[AudioFrame]:
+        """Add what follows; return what is to be given now."""
+        given: list[AudioFrame] = []
         for frame in frames:
             if self._held and frame.position != self._held_end:
-                given += self._take()
+                given += self.take()
             self._held.append(frame)
             self._held_end = end = frame.end
-            if frame.position < self._quiet_from or end - self._held[0].position >= self._together:
-                given += self._take()
+            if not is_quiet:
+                self._quiet_from = end + self._quiet
+            together = self._quiet_together if frame.position >= self._quiet_from else self._together
+            if end - self._held[0].position >= together:
+                given += self.take()
         return given
 
-    def _take(self) -> list[AudioFrame]:
+    def take(self) -> list[AudioFrame]:
+        """Return what is held, as one frame if there is any."""
         held, self._held = self._held, []
         if len(held) < 2:
             return held

@@ -20,7 +20,7 @@ class DirectSocket:
     """The descriptor under a ``trio.SocketStream``, which stays its owner and closes it."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
-        self._socket = stream.socket
+        self._fileno = stream.socket.fileno
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """Wait for data and return it, ``b""`` at its end; raises as the stream does."""
@@ -29,37 +29,42 @@ class DirectSocket:
             try:
                 # Asked for again: since the system's word somebody may have closed the socket, and then its
                 # number may be another's.
-                return os.read(self.descriptor, max_bytes)
+                return os.read(self._fileno(), max_bytes)
             except BlockingIOError:
                 continue  # somebody else took it, or the system was wrong
             except OSError as error:
-                raise trio.BrokenResourceError(str(error)) from error
+                raise self._failure(error) from error
 
     def read_nowait(self, max_bytes: int) -> bytes | None:
         """Return the data that is there, ``b""`` at its end, None for none yet; raises as the stream does."""
         try:
-            return os.read(self.descriptor, max_bytes)
+            return os.read(self._fileno(), max_bytes)
         except BlockingIOError:
             return None
         except OSError as error:
-            raise trio.BrokenResourceError(str(error)) from error
+            raise self._failure(error) from error
 
     def write_nowait(self, data: bytes) -> int:
         """Give the system as much of ``data`` as it takes now; return how much that was."""
         try:
-            return os.write(self.descriptor, data)
+            return os.write(self._fileno(), data)
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise trio.BrokenResourceError(str(error)) from error
+            raise self._failure(error) from error
 
     @property
     def descriptor(self) -> int:
         """The system's number of the socket; raises ClosedResourceError once it is closed."""
-        descriptor = self._socket.fileno()
+        descriptor = self._fileno()
         if descriptor < 0:
             raise trio.ClosedResourceError("this socket was already closed")
         return descriptor
+
+    def _failure(self, error: OSError) -> Exception:
+        if self._fileno() < 0:
+            return trio.ClosedResourceError("this socket was already closed")
+        return trio.BrokenResourceError(str(error))
 
 
 def direct_socket(stream: trio.abc.Stream) -> DirectSocket | None:
