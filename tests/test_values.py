@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 
 from voicetrio import events
+from voicetrio.errors import ConfigError
 from voicetrio.events import Ducked, ReplyOpened, SpeechStarted, SpeechStopped
 from voicetrio.frames import AudioFrame, TextFrame
-from voicetrio.values import Value
+from voicetrio.values import Value, not_negative, positive
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -58,3 +61,16 @@ def test_no_event_has_room_for_anything_but_its_fields(name):
     kind = getattr(events, name)
     if isinstance(kind, type):
         assert not kind.__dictoffset__
+
+
+@pytest.mark.parametrize(("check", "wrong"), [(positive, 0), (positive, -1.0), (not_negative, -0.1)])
+def test_a_field_that_is_checked_says_what_was_wrong(check: Any, wrong: float) -> None:
+    @attrs.frozen
+    class Settings:
+        wait_s: float = attrs.field(validator=check)
+
+    assert Settings(1.0).wait_s == 1.0
+    with pytest.raises(ConfigError, match=f"wait_s must .*{wrong}"):
+        Settings(wrong)
+    with pytest.raises(ConfigError, match="nan"):
+        Settings(float("nan"))

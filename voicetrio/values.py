@@ -1,4 +1,4 @@
-"""``Value``: what small immutable values have in common.
+"""``Value``: what small immutable values have in common; and what their fields may be checked for.
 
 ``attrs`` makes them, but for how they are compared, hashed and shown.  That is written here, once for all: it
 was a third of the time that importing the runtime took, because ``attrs`` compiles it for each class.
@@ -10,7 +10,9 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Value"]
+from voicetrio.errors import ConfigError
+
+__all__ = ["Value", "not_negative", "positive"]
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -34,6 +36,18 @@ class Value:
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, field.name) for field in attrs.fields(self.__class__))
+
+
+def positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Raise ConfigError unless ``value`` is above 0; a validator of attrs."""
+    if not value > 0:
+        raise ConfigError(f"{attribute.name} must be above 0, not {value!r}")
+
+
+def not_negative(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    """Raise ConfigError if ``value`` is below 0, or no number; a validator of attrs."""
+    if not value >= 0:
+        raise ConfigError(f"{attribute.name} must not be below 0, but is {value!r}")
 
 
 def _shown(field: attrs.Attribute[Any], value: Any) -> str:

@@ -21,6 +21,8 @@ from harness.sides import SideFailed
 __all__ = ["bench", "run_alone"]
 
 FAILED = 1
+INTERRUPTED = 130
+"""128 + SIGINT, as a shell has it."""
 WRONG_USAGE = 2
 MINUTES = 18.0
 """A run of everything is over by then, about, and setting up the peers takes less than what is left of 20."""
@@ -60,7 +62,7 @@ def bench(
         errors.print(str(error), soft_wrap=True, markup=False)
         return WRONG_USAGE
     budget = Budget(questions, effort, minutes * 60)
-    asked, failures = _ask_all(questions, effort, budget, errors)
+    asked, failures, status = _ask_all(questions, effort, budget, errors)
     if as_json:
         print(json.dumps({each.question.name: results.as_json(each) for each in asked}, indent=1))
     else:
@@ -70,7 +72,7 @@ def bench(
         _write(asked, errors)
     for failure in failures:
         errors.print(failure, markup=False, soft_wrap=True)
-    return FAILED if failures else 0
+    return status
 
 
 def run_alone(question: Question, arguments: Sequence[str] | None = None) -> int:
@@ -93,10 +95,14 @@ def _set_up(errors: Console) -> int:
 
 def _ask_all(
     questions: Sequence[Question], effort: float, budget: Budget, errors: Console
-) -> tuple[list[Asked], list[str]]:
-    """Ask one after the other; a question that fails does not keep the others from being asked."""
+) -> tuple[list[Asked], list[str], int]:
+    """Ask one after the other; a question that fails does not keep the others from being asked.
+
+    Returns what was answered, what failed, and the exit status.
+    """
     asked: list[Asked] = []
     failures: list[str] = []
+    status = 0
     errors.print(_estimate(len(questions), budget), markup=False, soft_wrap=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
@@ -116,12 +122,14 @@ def _ask_all(
                 asked.append(ask(question, effort=effort, say=say, advance=advance, may_last=budget.allows))
             except SideFailed as error:
                 failures.append(f"{name}: {error}")
+                status = FAILED
             except KeyboardInterrupt:
                 failures.append(f"{name}: interrupted; it and those after it were not asked")
+                status = INTERRUPTED
                 break
             done_s += lasts_s
             progress.update(bar, completed=done_s)
-    return asked, failures
+    return asked, failures, status
 
 
 def _estimate(count: int, budget: Budget) -> str:

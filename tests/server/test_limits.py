@@ -193,5 +193,5 @@ async def test_a_peer_that_stops_reading_ends_alone(autojump_clock):
 async def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ConfigError, match="max_sessions must be above 0"):
         ServerSettings(max_sessions=0)
-    with pytest.raises(ConfigError, match="resume_s must not be negative"):
+    with pytest.raises(ConfigError, match="resume_s must not be below 0"):
         ServerSettings(resume_s=-1)

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 
 from voicetrio.connection.websocket.socket import Message, SocketLimits
-from voicetrio.errors import ConfigError
 from voicetrio.machines.reconnect import ConnectionState
+from voicetrio.values import positive
 
-__all__ = ["ConnectionSettings", "ConnectionStatistics", "Keepalive", "positive"]
-
-
-def positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    """Raise ConfigError unless ``value`` is above 0; a validator of attrs."""
-    if not value > 0:
-        raise ConfigError(f"{attribute.name} must be above 0, not {value!r}")
+__all__ = ["ConnectionSettings", "ConnectionStatistics", "Keepalive"]
 
 
 @attrs.frozen(kw_only=True)

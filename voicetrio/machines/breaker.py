@@ -21,11 +21,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 import attrs
 
-from voicetrio.errors import ConfigError
+from voicetrio.values import positive
 
 __all__ = ["BREAKER_TABLE", "Breaker", "BreakerSettings", "BreakerState"]
 
@@ -40,21 +40,16 @@ BREAKER_TABLE: Final[Mapping[BreakerState, Mapping[BreakerEvent, BreakerState]]]
 }
 
 
-def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        raise ConfigError(f"{attribute.name} must be above 0, not {value!r}")
-
-
 @attrs.frozen(kw_only=True)
 class BreakerSettings:
     """When a breaker opens, and for how long; times in seconds."""
 
-    failures: int = attrs.field(default=3, validator=_positive)
+    failures: int = attrs.field(default=3, validator=positive)
     """So many within ``window_s`` open it."""
-    window_s: float = attrs.field(default=60.0, validator=_positive)
-    open_s: float = attrs.field(default=10.0, validator=_positive)
+    window_s: float = attrs.field(default=60.0, validator=positive)
+    open_s: float = attrs.field(default=10.0, validator=positive)
     """How long it stays open the first time."""
-    open_max_s: float = attrs.field(default=300.0, validator=_positive)
+    open_max_s: float = attrs.field(default=300.0, validator=positive)
 
 
 @final

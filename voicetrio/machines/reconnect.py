@@ -29,6 +29,7 @@ import attrs
 
 from voicetrio.errors import ConfigError
 from voicetrio.machines.stream_end import Classifier, EndKind, StreamEnd, classify
+from voicetrio.values import not_negative
 
 __all__ = [
     "TABLE",
@@ -125,11 +126,6 @@ _END_EVENTS: Final[Mapping[EndKind, ReconnectEvent]] = {
 }
 
 
-def _not_negative(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value >= 0:
-        raise ConfigError(f"{attribute.name} must not be below 0, but is {value!r}")
-
-
 def _at_least_one(_instance: object, attribute: attrs.Attribute[Any], value: int) -> None:
     if value < 1:
         raise ConfigError(f"{attribute.name} must be at least 1, not {value!r}")
@@ -139,23 +135,23 @@ def _at_least_one(_instance: object, attribute: attrs.Attribute[Any], value: int
 class ReconnectSettings:
     """How a connection comes back; times in seconds."""
 
-    first_s: float = attrs.field(default=0.25, validator=_not_negative)
+    first_s: float = attrs.field(default=0.25, validator=not_negative)
     """Longest wait after the first failure."""
-    base_s: float = attrs.field(default=0.5, validator=_not_negative)
+    base_s: float = attrs.field(default=0.5, validator=not_negative)
     """Longest wait after the second failure; it doubles with each one."""
-    max_s: float = attrs.field(default=30.0, validator=_not_negative)
+    max_s: float = attrs.field(default=30.0, validator=not_negative)
     """No wait of ours is longer."""
-    retry_after_max_s: float = attrs.field(default=120.0, validator=_not_negative)
+    retry_after_max_s: float = attrs.field(default=120.0, validator=not_negative)
     """A peer that asks for a longer wait is given up."""
     per_minute: int = attrs.field(default=15, validator=_at_least_one)
     """Tries after failures within 60 s, at most."""
     per_session: int = attrs.field(default=60, validator=_at_least_one)
     """Tries after failures in all, at most."""
-    quick_s: float = attrs.field(default=5.0, validator=_not_negative)
+    quick_s: float = attrs.field(default=5.0, validator=not_negative)
     """A stream that lived shorter counts as a failure to open it."""
     quick_max: int = attrs.field(default=5, validator=_at_least_one)
     """So many of those in a row are the end."""
-    stable_s: float = attrs.field(default=10.0, validator=_not_negative)
+    stable_s: float = attrs.field(default=10.0, validator=not_negative)
     """A stream that lived so long clears the count of failures."""
 
     def longest_wait_s(self, failures: int) -> float:

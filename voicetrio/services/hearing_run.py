@@ -25,7 +25,6 @@ import trio
 from voicetrio.connection.connection import Connection
 from voicetrio.connection.faults import ConnectionLost
 from voicetrio.connection.recovery import ReplayQueue
-from voicetrio.connection.settings import positive
 from voicetrio.connection.websocket.socket import Message
 from voicetrio.errors import ConfigError
 from voicetrio.events import Failure, WorkLost
@@ -35,6 +34,7 @@ from voicetrio.runtime.emit import emit
 from voicetrio.runtime.running import Job, Report, run_together
 from voicetrio.services.hearing_stream import HearingStream
 from voicetrio.services.hearing_wire import Finalized, Finished, Heard, HearingWire, NotTaken
+from voicetrio.values import positive
 
 __all__ = ["HearingRun", "HearingSettings", "Tell"]
 

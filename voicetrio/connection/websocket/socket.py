@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NoReturn, Protocol, TypeAlias
+from typing import Literal, NoReturn, Protocol, TypeAlias
 
 import attrs
 
-from voicetrio.errors import ConfigError, TransportError
+from voicetrio.errors import TransportError
+from voicetrio.values import positive
 
 __all__ = [
     "HandshakeFailed",
@@ -59,38 +60,33 @@ class SocketClosed(TransportError):
         super().__init__(text if code is None else f"{text} (code {code})")
 
 
-def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        raise ConfigError(f"{attribute.name} must be above 0, not {value!r}")
-
-
 @attrs.frozen(kw_only=True)
 class SocketLimits:
     """The bounds of one connection; times in seconds."""
 
-    max_message_bytes: int = attrs.field(default=65536, validator=_positive)
+    max_message_bytes: int = attrs.field(default=65536, validator=positive)
     """A longer message ends the connection with code 1009, before its payload is read."""
-    max_fragments: int = attrs.field(default=1024, validator=_positive)
+    max_fragments: int = attrs.field(default=1024, validator=positive)
     """A message in more pieces ends the connection with code 1009."""
-    max_inbox_bytes: int = attrs.field(default=1 << 20, validator=_positive)
+    max_inbox_bytes: int = attrs.field(default=1 << 20, validator=positive)
     """Messages that wait to be received; a peer that sends more ends the connection with code 1008."""
-    max_bytes_per_s: float = attrs.field(default=math.inf, validator=_positive)
+    max_bytes_per_s: float = attrs.field(default=math.inf, validator=positive)
     """Bytes that the peer may send a second, of any kind; more ends the connection with code 1008."""
-    burst_bytes: int = attrs.field(default=1 << 20, validator=_positive)
+    burst_bytes: int = attrs.field(default=1 << 20, validator=positive)
     """So many it may send at once, as after a moment without network."""
-    max_messages_per_s: float = attrs.field(default=math.inf, validator=_positive)
+    max_messages_per_s: float = attrs.field(default=math.inf, validator=positive)
     """Messages that the peer may send a second; more ends the connection with code 1008."""
-    burst_messages: int = attrs.field(default=2000, validator=_positive)
+    burst_messages: int = attrs.field(default=2000, validator=positive)
     """So many it may send at once."""
-    keepalive_s: float = attrs.field(default=20.0, validator=_positive)
+    keepalive_s: float = attrs.field(default=20.0, validator=positive)
     """From one ping to the next; ``math.inf`` for none."""
-    keepalive_timeout_s: float = attrs.field(default=10.0, validator=_positive)
+    keepalive_timeout_s: float = attrs.field(default=10.0, validator=positive)
     """A ping must be answered within this time, or the peer is gone."""
-    close_s: float = attrs.field(default=2.0, validator=_positive)
+    close_s: float = attrs.field(default=2.0, validator=positive)
     """Writing a close frame and waiting for its answer take at most this; then the socket is dropped."""
-    handshake_s: float = attrs.field(default=10.0, validator=_positive)
+    handshake_s: float = attrs.field(default=10.0, validator=positive)
     """The opening handshake takes at most this, from the first byte to the last."""
-    max_handshake_bytes: int = attrs.field(default=16384, validator=_positive)
+    max_handshake_bytes: int = attrs.field(default=16384, validator=positive)
     """An opening request that is longer, headers included, is refused with HTTP 431."""
 
     @property
