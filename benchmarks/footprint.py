@@ -4,8 +4,8 @@
 
 Sessions of the default agent with scripted models over memory transports, in a fresh process; memory is what
 the process grows by, divided by the sessions, after a first session has loaded everything that all share.
-*Idle* hears silence and says nothing; *speaking* plays a reply over a bed.  Tasks are also counted over
-a WebSocket.
+*Idle* hears silence and says nothing; *speaking* plays a reply over a bed.  Tasks and memory are also taken
+over a WebSocket, memory with the embedded voice activity and a voice that is far ahead (see ``sessions.py``).
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ async def websocket() -> dict[str, float]:
 
     async with trio.open_nursery() as nursery:
         server = await nursery.start(partial(serve_sessions, settings=patient_server()), answer, 0)
+        await trio.sleep(SETTLED_S)
         alone = tasks_below(nursery)
         async with open_websocket_client(server.url):
             await trio.sleep(SETTLED_S)
@@ -133,12 +134,25 @@ def question() -> Question:
         asks="what does a session hold: how much memory, and how many tasks?",
         sides=(
             *(Side(what, __file__, "measure", arguments={"what": what}) for what in CASES),
+            Side("clients", str(Path(__file__).with_name("sessions.py")), "memory", core="any"),
             Side(pipecat, str(PEERS / "pipecat_start.py"), "measure", peer="pipecat"),
             Side(livekit, str(PEERS / "livekit_start.py"), "measure", peer="livekit"),
         ),
         figures=(
             Figure("memory of a session: idle", "MB", lambda r: r["idle"]["mb"], Target(at_most=0.2)),
             Figure("memory of a session: speaking", "MB", lambda r: r["speaking"]["mb"], Target(at_most=0.4)),
+            Figure(
+                "memory of one over a WebSocket: idle",
+                "MB",
+                lambda r: r["clients"]["idle_mb"],
+                Target(at_most=0.2),
+            ),
+            Figure(
+                "memory of one over a WebSocket: speaking",
+                "MB",
+                lambda r: r["clients"]["speaking_mb"],
+                Target(at_most=0.4),
+            ),
             Figure("memory of the process with one session", "MB", lambda r: r["idle"]["process_mb"]),
             Figure("tasks of an idle session", "tasks", lambda r: r["idle"]["tasks"], Target(at_most=8)),
             Figure("tasks of one over a WebSocket", "tasks", lambda r: r["websocket"]["tasks"]),
@@ -148,13 +162,13 @@ def question() -> Question:
             ),
         ),
         does_not_say=(
-            "what models hold: they are shared, and scripted here.  Over a WebSocket three tasks are the "
-            "server's: the handler, the socket's reader and its keepalive.  LiveKit's session has neither "
-            "room nor models: it hears and says nothing."
+            "what models hold: they are shared, and scripted here.  Over a WebSocket four tasks are the "
+            "server's: the connection, its keepalive, its limits and the handler.  LiveKit's session has "
+            "neither room nor models: it hears and says nothing."
         ),
         rounds=3,
         warms_up=False,  # each round is processes of its own
-        round_s=9.5,
+        round_s=22.0,
         steady=0.15,
     )
 

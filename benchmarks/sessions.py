@@ -326,17 +326,17 @@ def question() -> Question:
 # --- one scenario after the other -----------------------------------------------------------------
 
 
-def memory(python: str, sessions: int = 100) -> dict[str, float]:
+def memory(sessions: int = 100) -> dict[str, float]:
     """Return the megabytes that a session of the agent adds, idle and speaking."""
     found = {}
     for scenario, name in (("agent_quiet", "idle"), ("agent", "speaking")):
-        with running(scenario, python) as (server, load):
+        with running(scenario, sys.executable) as (server, load):
             # The first sessions bring what all share: modules, caches, the allocator's reserves.
             call(server, load, "agent", 5)
-            load.do("watch", seconds=2.0)
+            load.do("watch", seconds=1.0)
             before = server.rss_mb()
             call(server, load, "agent", sessions, track=["1"])
-            load.do("watch", seconds=4.0)
+            load.do("watch", seconds=3.0)
             found[f"{name}_mb"] = (server.rss_mb() - before) / sessions
     return found
 
@@ -384,7 +384,7 @@ def main() -> None:
         if python is None:
             parser.error(f"{scenario} needs --peer-python")
         rows.append(search(scenario, options.seconds, python))
-    used = memory(sys.executable) if "memory" in wanted else None
+    used = memory() if "memory" in wanted else None
     if options.json:
         print(json.dumps({"carried": rows, "memory": used}))
     else:

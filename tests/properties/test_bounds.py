@@ -148,7 +148,7 @@ def test_a_reply_waits_when_it_is_far_ahead(seed: int) -> None:
                 on.far_end.stop_reading()
             await trio.sleep(4)
             settings = session.playout._settings.speech
-            assert 3 < most_ahead <= settings.max_ahead_s + 1e-6
+            assert 0.75 * settings.max_ahead_s < most_ahead <= settings.max_ahead_s + 1e-6
             session.cancel()
 
     simulate(scenario, seed)

@@ -163,8 +163,8 @@ async def test_sending_waits_while_too_much_is_ahead(autojump_clock: trio.testin
         start = trio.current_time()
         for _ in range(30):
             await speech.send(constant(1))
-            assert speech.remaining_to_play_s <= 5.1
-        assert trio.current_time() - start >= 30 - 5 - 0.1
+            assert speech.remaining_to_play_s <= 4.1
+        assert trio.current_time() - start >= 30 - 4 - 0.1
 
 
 async def test_a_flush_sends_a_clear_and_only_a_fade_after_it(autojump_clock: trio.testing.MockClock) -> None:

@@ -43,7 +43,7 @@ SpeechState = Literal["held", "released", "over"]
 class SpeechSettings:
     """How a reply's audio behaves on the playout."""
 
-    max_ahead_s: float = 4.0
+    max_ahead_s: float = 3.0
     """Seconds of audio that a reply may generate ahead of the playout; then ``send`` waits."""
     fade_s: float = 0.02
     """Length of the fade at a pause, a resume and a flush, in seconds."""
