@@ -21,7 +21,7 @@ Where a round is the least of several turns, it is because other work on the mac
 A ratio is taken within a round, so both its sides saw the same minute of the same machine.
 *Undecided* means that the interval straddles the target, and *noisy* that it is too wide for its middle to be a number.
 
-    pip install -e '.[test,bench]'
+    pip install -e '.[bench]'
     voicetrio bench --setup-peers
     voicetrio bench
 
