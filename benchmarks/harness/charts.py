@@ -106,7 +106,9 @@ def _draw_rows(axes: Any, rows: list[tuple[str, dict[str, Any]]]) -> None:
         axes.plot([low, high], [row, row], color="black", linewidth=1.2, solid_capstyle="butt")
         value = "noisy" if figure["noisy"] else _short(middle)
         place = (max(high, middle, 0.0), row)
-        axes.annotate(value, place, xytext=(5, 0), textcoords="offset points", va="center")
+        # On a ground of its own: the target's line may run behind it.
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+        axes.annotate(value, place, xytext=(5, 0), textcoords="offset points", va="center", bbox=ground)
         if figure["target"] is not None:
             target = float(figure["target"].split()[1])
             axes.plot([target, target], [row - 0.45, row + 0.45], color="black", linestyle=":", linewidth=1.5)
