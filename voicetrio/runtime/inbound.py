@@ -95,10 +95,7 @@ class SessionInbound:
     def send_nowait(self, frame: AudioFrame) -> None:
         """Give live audio; see Inbound."""
         if self._count(frame):
-            try:
-                self._sender.send_nowait(frame)
-            except (trio.WouldBlock, trio.BrokenResourceError):
-                self._refuse()
+            self._put(frame)
 
     def confirm(self, epoch: int, position: int) -> None:
         """The peer has played up to ``position``; see Inbound."""
