@@ -101,8 +101,7 @@ class Listening:
                     await self._hear_at_once(inlet, inbox, to_stt)
                 else:
                     await self._hear(inlet, inbox, to_stt)
-                changes = self._activity.finish()
-                for item in (*self._rest(), *self._judge(changes, inbox)):
+                for item in (*self._rest(), *self._judge(self._activity.finish(), inbox)):
                     await _give(to_stt, item)
             finally:
                 to_stt.close()
